@@ -1,0 +1,130 @@
+"""What no single field can check: that names refer to something and that a search has something to search."""
+
+from collections.abc import Iterator
+
+from w2s_ray.spec.method import DEFAULTS, Value, chain_models, check_value, known_parameters, methods_with
+from w2s_ray.spec.problems import Place, Problem, did_you_mean
+from w2s_ray.spec.sweep import Sweep
+
+
+def problems_of(sweep: Sweep) -> list[Problem]:
+    """Returns every problem of a sweep whose fields are right one by one."""
+    return [
+        *_pairing_problems(sweep),
+        *_method_problems(sweep),
+        *_space_problems(sweep),
+        *_variation_problems(sweep),
+        *_other_problems(sweep),
+    ]
+
+
+def _unknown(place: Place, what: str, name: str, known: object) -> Problem:
+    return Problem(place, f"{what} {name!r} is not defined", did_you_mean(name, known))  # type: ignore[arg-type]
+
+
+def _pairing_problems(sweep: Sweep) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, pairing in enumerate(sweep.pairings):
+        for role in ("weak", "strong"):
+            name = getattr(pairing, role)
+            if name not in sweep.models:
+                yield _unknown(("pairings", index, role), "model", name, sweep.models)
+        for step, name in enumerate(pairing.intermediates):
+            if name not in sweep.models:
+                yield _unknown(("pairings", index, "intermediates", step), "model", name, sweep.models)
+        if pairing.weak == pairing.strong:
+            yield Problem(("pairings", index), f"{pairing.weak!r} cannot supervise itself", "name two models")
+        if pairing.name in seen:
+            yield Problem(("pairings", index), f"{pairing.name} is there twice", "remove one")
+        seen.add(pairing.name)
+
+
+def _method_problems(sweep: Sweep) -> Iterator[Problem]:
+    for method, settings in sweep.methods.items():
+        if method not in DEFAULTS:
+            yield _unknown(("methods", method), "method", method, DEFAULTS)
+            continue
+        for parameter, value in settings.items():
+            yield from _value_problems(sweep, ("methods", method, parameter), parameter, value)
+            if methods_with(parameter) and method not in methods_with(parameter):
+                yield Problem(
+                    ("methods", method, parameter),
+                    f"{method} has no parameter {parameter!r}",
+                    f"it belongs to {', '.join(methods_with(parameter))}",
+                )
+    if "bootstrap" in sweep.methods and "chain" not in sweep.methods["bootstrap"]:
+        for index, pairing in enumerate(sweep.pairings):
+            if not pairing.intermediates:
+                yield Problem(
+                    ("pairings", index),
+                    f"bootstrap needs intermediate models between {pairing.weak!r} and {pairing.strong!r}",
+                    "add intermediates: [...] to the pairing, or a chain to methods.bootstrap",
+                )
+
+
+def _value_problems(sweep: Sweep, place: Place, parameter: str, value: Value) -> Iterator[Problem]:
+    if not methods_with(parameter):
+        yield _unknown(place, "parameter", parameter, known_parameters())
+        return
+    try:
+        check_value(parameter, value)
+    except ValueError as error:
+        yield Problem(place, f"{error}, got {value!r}")
+        return
+    if parameter == "chain":
+        for name in chain_models(str(value)):
+            if name not in sweep.models:
+                yield _unknown(place, "model", name, sweep.models)
+
+
+def _space_problems(sweep: Sweep) -> Iterator[Problem]:
+    pairings = [pairing.name for pairing in sweep.pairings]
+    for parameter, dimension in sweep.space.items():
+        place: Place = ("space", parameter)
+        found = [p for value in dimension.ends() for p in _value_problems(sweep, place, parameter, value)]
+        yield from found[:1]
+        if found:
+            continue
+        for method in dimension.when.method or ():
+            if method not in sweep.methods:
+                yield _unknown((*place, "when", "method"), "method", method, sweep.methods)
+            elif method not in methods_with(parameter):
+                fix = f"it belongs to {', '.join(methods_with(parameter))}"
+                yield Problem((*place, "when", "method"), f"{method} has no parameter {parameter!r}", fix)
+        for pairing in dimension.when.pairing or ():
+            if pairing not in pairings:
+                yield _unknown((*place, "when", "pairing"), "pairing", pairing, pairings)
+        if not any(dimension.exists(parameter, m, p) for m in sweep.methods for p in pairings):
+            fix = f"it belongs to {', '.join(methods_with(parameter))}; add one to methods, or remove it here"
+            yield Problem(place, "no trial of this sweep has this parameter", fix)
+        if sweep.search.sampler == "grid" and (dimension.log_uniform or (dimension.uniform and not dimension.points)):
+            yield Problem(
+                place, "grid search cannot visit every point of this range", "give choice, int, or uniform with points"
+            )
+
+
+def _variation_problems(sweep: Sweep) -> Iterator[Problem]:
+    if any(dimension.varies for dimension in sweep.space.values()):
+        return
+    if sweep.space:
+        yield Problem(
+            ("space",), "the space never varies: it holds constants alone", "give a range or a choice, or remove it"
+        )
+    elif sweep.search.trials > len(sweep.pairings) * len(sweep.methods):
+        most = len(sweep.pairings) * len(sweep.methods)
+        yield Problem(
+            ("search", "trials"),
+            f"{sweep.search.trials} trials, but without a space only {most} differ (pairings x methods)",
+            f"add a space, or ask for {most}",
+        )
+
+
+def _other_problems(sweep: Sweep) -> Iterator[Problem]:
+    if len(set(sweep.seeds)) != len(sweep.seeds):
+        yield Problem(("seeds",), f"a seed is there twice in {list(sweep.seeds)}", "a repeated seed adds no evidence")
+    for index, seed in enumerate(sweep.seeds):
+        if not 0 <= seed < 2**31:
+            yield Problem(("seeds", index), f"seed {seed} is out of range", "use 0 to 2147483647")
+    for name in sweep.resources.models:
+        if name not in sweep.models:
+            yield _unknown(("resources", "models", name), "model", name, sweep.models)

@@ -1,0 +1,68 @@
+"""The methods by name, their default settings, and the parameters each of them understands.
+
+A parameter is a field of `Training` or `Loss`, or one of the two that choose a bootstrap chain. Prefixed with
+`intermediate.` it sets every intermediate step of a chain, with `intermediate.2.` only the second.
+"""
+
+import re
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from w2s_ray.spec.base import replace
+from w2s_ray.spec.training import Loss, Training
+
+Value = bool | int | float | str
+"""What a parameter of a trial may hold."""
+
+DEFAULTS: Mapping[str, Mapping[str, Value]] = {
+    "naive": {},
+    "confidence": {"alpha": 0.5, "alpha_warmup": 0.2},
+    "bootstrap": {},
+}
+"""Each method's own settings; what is not named here comes from the strong model's baseline."""
+
+TRAINING_PARAMETERS = ("lr", "epochs", "batch_size", "weight_decay", "schedule", "lr_warmup", "clip")
+LOSS_PARAMETERS = tuple(Loss.model_fields)
+_CHAIN_PARAMETERS = ("chain", "chain_length")
+_STEP = re.compile(r"intermediate\.(?:([1-9]\d*)\.)?(\w+)")
+
+
+def known_parameters() -> tuple[str, ...]:
+    """Returns the plain names of all parameters, for messages and help."""
+    return TRAINING_PARAMETERS + LOSS_PARAMETERS + _CHAIN_PARAMETERS
+
+
+def methods_with(parameter: str) -> tuple[str, ...]:
+    """Returns the methods for which `parameter` means something; empty if it is unknown."""
+    step = _STEP.fullmatch(parameter)
+    if step:
+        return ("bootstrap",) if step[2] in TRAINING_PARAMETERS + LOSS_PARAMETERS else ()
+    if parameter in TRAINING_PARAMETERS:
+        return tuple(DEFAULTS)
+    if parameter in LOSS_PARAMETERS:
+        return ("confidence", "bootstrap")
+    return ("bootstrap",) if parameter in _CHAIN_PARAMETERS else ()
+
+
+def check_value(parameter: str, value: Value) -> None:
+    """Raises ValueError, saying what would be right, if a known `parameter` cannot hold `value`."""
+    step = _STEP.fullmatch(parameter)
+    name = step[2] if step else parameter
+    if name == "chain":
+        if not isinstance(value, str) or not value:
+            raise ValueError("chain names models in order, as in 'minilm-1>minilm-2'")
+    elif name == "chain_length":
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError("chain_length is the number of intermediate models, 1 or more")
+    else:
+        owner = Training() if name in TRAINING_PARAMETERS else Loss()
+        try:
+            replace(owner, **{name: value})
+        except ValidationError as error:
+            raise ValueError(f"{name}: {error.errors()[0]['msg']}") from None
+
+
+def chain_models(value: str) -> tuple[str, ...]:
+    """Splits the value of `chain` into model names."""
+    return tuple(name.strip() for name in value.split(">"))

@@ -1,0 +1,146 @@
+"""A sweep from and to YAML 1.2, with the line of every problem.
+
+YAML 1.2 (ruamel) reads `1e-3` as a number; YAML 1.1 would make it a string. Nothing but plain data is built from a
+file, whatever tags it holds, and a key given twice is an error.
+"""
+
+import io
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from w2s_ray.spec.problems import Place, Problem, SpecError, did_you_mean
+from w2s_ray.spec.sweep import Sweep
+
+_LARGEST = 1 << 20  # bytes; a sweep by hand is a few thousand
+
+
+def load(path: str | Path) -> Sweep:
+    """Reads and checks a sweep.
+
+    Raises:
+        SpecError: the file cannot be read, is no YAML mapping, or holds a sweep that cannot run.
+    """
+    return parse(_text(Path(path)), str(path))
+
+
+def parse(text: str, file: str = "<text>") -> Sweep:
+    """Checks the sweep written in `text`; `file` is named in messages. Raises SpecError."""
+    tree = _tree(text, file)
+    try:
+        return Sweep.model_validate(_plain(tree))
+    except ValidationError as error:
+        raise SpecError(_located(problem, tree, file) for problem in _problems(error)) from None
+
+
+def dump(sweep: Sweep) -> str:
+    """Writes a sweep as YAML that `parse` reads back to an equal one."""
+    stream = io.StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.dump(sweep.model_dump(mode="json", by_alias=True, exclude_none=True), stream)
+    return stream.getvalue()
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SpecError([Problem((), f"cannot be read ({error.strerror})", "check the path", str(path))]) from None
+    if len(data) > _LARGEST:
+        raise SpecError(
+            [Problem((), f"is {len(data)} bytes, too large for a sweep", "is this the right file?", str(path))]
+        )
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SpecError(
+            [Problem((), f"is not UTF-8 text at byte {error.start}", "save it as UTF-8", str(path))]
+        ) from None
+
+
+def _tree(text: str, file: str) -> CommentedMap:
+    try:
+        tree = YAML(typ="rt", pure=True).load(text)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        message = " ".join(str(part) for part in (error.context, error.problem) if part)
+        raise SpecError(
+            [Problem((), f"not valid YAML: {message}", "check indentation and quotes", file, line)]
+        ) from None
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise SpecError([Problem((), f"not valid YAML: {str(error).splitlines()[0]}", "", file)]) from None
+    if not isinstance(tree, CommentedMap):
+        raise SpecError(
+            [Problem((), "a sweep is a mapping that starts with 'name:'", "see sweeps/quickstart.yaml", file, 1)]
+        )
+    return tree
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, CommentedMap):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, CommentedSeq):
+        return [_plain(value) for value in node]
+    if isinstance(node, bool) or node is None:
+        return node
+    return next((kind(node) for kind in (int, float, str) if isinstance(node, kind)), node)
+
+
+def _problems(error: ValidationError) -> list[Problem]:
+    found: list[Problem] = []
+    for item in error.errors(include_url=False):
+        cause = item.get("ctx", {}).get("error")
+        if isinstance(cause, SpecError):
+            found.extend(cause.problems)
+        else:
+            found.append(_problem(tuple(item["loc"]), item["type"], item["msg"], item["input"]))
+    return list({(problem.place, problem.message): problem for problem in found}.values())
+
+
+def _problem(place: Place, kind: str, message: str, value: Any) -> Problem:
+    if kind == "extra_forbidden":
+        return Problem(place, f"unknown key {place[-1]!r}", did_you_mean(str(place[-1]), _fields_at(place[:-1])))
+    if kind == "missing":
+        return Problem(place, "is required but missing", f"add {place[-1]}: ...")
+    text = message.removeprefix("Value error, ")
+    text = text[0].lower() + text[1:]
+    return Problem(place, f"{text}, got {value!r}" if not isinstance(value, dict) else text)
+
+
+def _fields_at(place: Place) -> list[str]:
+    """The keys that the spec has at `place`; walks annotations, where mappings and tuples lead to their values."""
+    model: Any = Sweep
+    for part in place:
+        fields = getattr(model, "model_fields", {})
+        if part in fields:
+            model = _model_in(fields[part].annotation)
+        # A key of a mapping or an index of a list: the annotation was already followed to the value's model.
+    return [field.alias or name for name, field in getattr(model, "model_fields", {}).items()]
+
+
+def _model_in(annotation: Any) -> Any:
+    if hasattr(annotation, "model_fields"):
+        return annotation
+    inner = (_model_in(argument) for argument in getattr(annotation, "__args__", ()))
+    return next((model for model in inner if model is not None), None)
+
+
+def _located(problem: Problem, tree: CommentedMap, file: str) -> Problem:
+    """Adds the line of the deepest part of the place that the file holds; drops parts that pydantic put in."""
+    node: Any = tree
+    line, place = 1, []
+    for part in problem.place:
+        if isinstance(node, CommentedMap) and part in node:
+            line, node = node.lc.key(part)[0] + 1, node[part]
+        elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
+            line, node = node.lc.item(part)[0] + 1, node[part]
+        elif part is not problem.place[-1] or str(part) in ("float", "int", "str", "bool"):
+            continue
+        place.append(part)
+    return Problem(tuple(place), problem.message, problem.fix, file, line)
