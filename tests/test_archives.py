@@ -1,0 +1,104 @@
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from w2s_ray.archives import ArchiveError, safe, unpack
+
+
+def a_zip(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def a_tar(files: dict[str, bytes], links: dict[str, str] | None = None) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+        for name, target in (links or {}).items():
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = tarfile.SYMTYPE, target
+            archive.addfile(member)
+    return stream.getvalue()
+
+
+def test_only_the_members_asked_for_are_written_under_our_names(tmp_path):
+    archive = a_zip(tmp_path / "a.zip", {"model/weights": b"w", "model/code.py": b"evil()"})
+    folder = tmp_path / "out"
+    folder.mkdir()
+    unpack(archive, {"model/weights": "weights"}, folder)
+    assert [path.name for path in folder.iterdir()] == ["weights"]
+
+
+def test_a_member_of_an_archive_inside_an_archive_is_reached(tmp_path):
+    archive = tmp_path / "outer.tar.gz"
+    archive.write_bytes(a_tar({"p/inner.tar.gz": a_tar({"d/rows.txt": b"1\t2\t3"}), "p/LICENSE": b"free"}))
+    folder = tmp_path / "out"
+    folder.mkdir()
+    unpack(archive, {"p/inner.tar.gz!d/rows.txt": "rows.txt", "p/LICENSE": "LICENSE"}, folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"rows.txt": b"1\t2\t3", "LICENSE": b"free"}
+
+
+@pytest.mark.parametrize("name", ["../up", "/etc/passwd", "a/../../b", "C:\\x", "a\\..\\b", ""])
+def test_a_name_that_could_leave_the_folder_is_refused(name):
+    with pytest.raises(ArchiveError, match="unsafe"):
+        safe(name)
+
+
+def test_an_archive_with_one_escaping_member_is_refused_even_if_others_are_asked_for(tmp_path):
+    for number, content in enumerate((a_tar({"../up": b"x", "good": b"y"}), b"")):
+        archive = tmp_path / f"{number}.tar.gz"
+        archive.write_bytes(content)
+        if not content:
+            archive = a_zip(tmp_path / "a.zip", {"../up": b"x", "good": b"y"})
+        with pytest.raises(ArchiveError, match="unsafe member name"):
+            unpack(archive, {"good": "good"}, tmp_path)
+    assert not (tmp_path.parent / "up").exists()
+
+
+def test_a_target_outside_the_folder_is_refused(tmp_path):
+    with pytest.raises(ArchiveError, match="unsafe"):
+        unpack(a_zip(tmp_path / "a.zip", {"good": b"y"}), {"good": "../good"}, tmp_path)
+
+
+def test_a_link_in_place_of_a_file_is_refused(tmp_path):
+    archive = tmp_path / "a.tar.gz"
+    archive.write_bytes(a_tar({}, {"weights": "/etc/passwd"}))
+    with pytest.raises(ArchiveError, match="not a plain file"):
+        unpack(archive, {"weights": "weights"}, tmp_path)
+    linked = tmp_path / "b.zip"
+    with zipfile.ZipFile(linked, "w") as file:
+        entry = zipfile.ZipInfo("weights")
+        entry.external_attr = 0o120777 << 16
+        file.writestr(entry, "/etc/passwd")
+    with pytest.raises(ArchiveError, match="not a plain file"):
+        unpack(linked, {"weights": "weights"}, tmp_path)
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path):
+    bomb = a_zip(tmp_path / "a.zip", {"zeros": bytes(1 << 20)})
+    assert bomb.stat().st_size < 1 << 12
+    with pytest.raises(ArchiveError, match="more than 65536 bytes"):
+        unpack(bomb, {"zeros": "zeros"}, tmp_path, largest=1 << 16)
+    nested = tmp_path / "a.tar.gz"
+    nested.write_bytes(a_tar({"inner.tar.gz": a_tar({"zeros": bytes(1 << 20)})}))
+    with pytest.raises(ArchiveError, match="more than 65536 bytes"):
+        unpack(nested, {"inner.tar.gz!zeros": "zeros"}, tmp_path, largest=1 << 16)
+    assert not (tmp_path / "zeros").exists()
+
+
+def test_a_missing_member_and_a_broken_archive_are_named(tmp_path):
+    archive = a_zip(tmp_path / "a.zip", {"one": b"1"})
+    with pytest.raises(ArchiveError, match=r"a\.zip holds no two"):
+        unpack(archive, {"two": "two"}, tmp_path)
+    broken = tmp_path / "b.tar.gz"
+    broken.write_bytes(a_tar({"one": bytes(range(256)) * 100})[:-40])
+    with pytest.raises(ArchiveError, match=r"b\.tar\.gz cannot be unpacked"):
+        unpack(broken, {"one": "one"}, tmp_path)
