@@ -1,0 +1,101 @@
+"""A task from its source to stored examples, and what identifies its bytes."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from w2s_ray.assets import ASSETS, asset_fingerprint, is_local
+from w2s_ray.spec.problems import did_you_mean
+from w2s_ray.spec.task import Columns, Task
+from w2s_ray.stages.artifacts import Examples
+from w2s_ray.stages.stage import Execution, LoadExamples
+from w2s_ray.tasks import hub, movie_reviews, table
+from w2s_ray.tasks.clean import Dropped, Example, classes_of, clean, summary_of
+from w2s_ray.tasks.row import Row
+from w2s_ray.tasks.split import split
+
+
+def fingerprint(task: Task) -> tuple[str, str | None]:
+    """Returns what identifies the content of the source and of the test source. Downloads nothing.
+
+    Raises:
+        ValueError: one of them names nothing, or no commit pins it.
+    """
+    test = None if task.test_source is None else _fingerprint(task.test_source, task.revision)
+    return _fingerprint(task.source, task.revision), test
+
+
+def load_examples(settings: LoadExamples, execution: Execution) -> tuple[Examples, dict[str, Any]]:
+    """Reads, cleans and splits a task.
+
+    Returns:
+        The examples, ordered by split and then by hash, and a summary as plain data: `rows` that were read, `kept`
+        after cleaning, `dropped` and the first `dropped_rows` by reason, `unused` ones that no split asked for,
+        examples of each of the `splits`, `class_names`, and `classes` of each split.
+
+    Raises:
+        ValueError: a source is malformed, changed since the sweep was planned, or holds too few examples.
+        AssetError: a source cannot be downloaded.
+    """
+    rows = _verified_rows(execution.source, settings.source, execution.revision, settings.columns)
+    test_rows: list[Row] | None = None
+    if execution.test_source is not None:
+        test_rows = _verified_rows(
+            execution.test_source, str(settings.test_source), execution.revision, settings.columns
+        )
+    dropped = Dropped()
+    classes = classes_of(rows)
+    examples = clean(rows, classes, dropped)
+    tests = None if test_rows is None else clean(test_rows, classes, dropped)
+    splits = split(examples, classes, settings.splits, settings.seed, tests, dropped)
+    read = len(rows) + len(test_rows or ())
+    return _stored(splits, classes), _summary(read, splits, classes, dropped)
+
+
+def _verified_rows(source: str, expected: str, revision: str | None, columns: Columns) -> list[Row]:
+    if _fingerprint(source, revision) != expected:
+        raise ValueError(f"{source} changed after the sweep was planned; run the sweep again")
+    if source == movie_reviews.NAME:
+        return movie_reviews.read()
+    if table.is_table(source):
+        return table.read(source, columns)
+    return hub.read(source, revision, columns)
+
+
+def _fingerprint(source: str, revision: str | None) -> str:
+    if source == movie_reviews.NAME:
+        return asset_fingerprint(source)
+    if source in ASSETS:
+        raise ValueError(f"{source!r} is a model, not a data set; known: {movie_reviews.NAME}")
+    if table.is_table(source) or is_local(source):
+        return table.fingerprint(source)
+    if "/" not in source and revision is None:
+        fix = did_you_mean(source, [movie_reviews.NAME])
+        raise ValueError(f"{source!r} is no data set of ours and no file; {fix}; a hub data set needs a revision")
+    return hub.fingerprint(source, revision)
+
+
+def _stored(splits: dict[str, list[Example]], classes: tuple[str, str]) -> Examples:
+    placed = [(name, example) for name, examples in splits.items() for example in examples]
+    return Examples(
+        ids=np.array([example.id for _, example in placed], dtype=np.str_),
+        texts=[example.text for _, example in placed],
+        classes=np.array([classes.index(example.label) for _, example in placed], dtype=np.int64),
+        splits=np.array([name for name, _ in placed], dtype=np.str_),
+        class_names=classes,
+    )
+
+
+def _summary(read: int, splits: dict[str, list[Example]], classes: tuple[str, str], dropped: Dropped) -> dict[str, Any]:
+    kept = read - dropped.counts.total()
+    counts = {name: Counter(example.label for example in found) for name, found in splits.items()}
+    return {
+        "rows": read,
+        "kept": kept,
+        **summary_of(dropped),
+        "splits": {name: len(found) for name, found in splits.items()},
+        "unused": kept - sum(map(len, splits.values())),
+        "class_names": list(classes),
+        "classes": {name: {label: count[label] for label in classes} for name, count in counts.items()},
+    }

@@ -1,0 +1,140 @@
+"""Weak, student, validation and test: disjoint by group and text, balanced, of exact size, stable when rows come in.
+
+Examples that share a group form a cluster, which stays together. The seeded hash of a cluster's key is a place in
+[0, 1); each split owns a fixed range of places, and takes from it, class by class, the examples with the smallest
+hashes. So which split an example may be in depends on its group (or its text, without groups), the seed and the sizes
+asked for, and on no other row: adding rows can take an example's place within its split, but never move it to another.
+(Cutting one ranked list moved 85 of 4,800 rows when 100 came in.) Only a row that joins two groups can move one.
+
+A range is as wide, relative to the others, as the split is large, plus three standard deviations of what falls into it
+by chance. `test: null` takes all that is balanced in a range as wide as the student's: a width that depended on the
+number of rows would move examples when rows are added. With a test file there are only the three other ranges.
+"""
+
+import bisect
+import hashlib
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from w2s_ray.spec.task import Splits
+from w2s_ray.tasks.clean import Dropped, Example
+
+TRAINING = ("weak", "student", "validation")
+TEST = "test"
+
+
+def split(
+    examples: Sequence[Example],
+    classes: tuple[str, str],
+    sizes: Splits,
+    seed: int,
+    test_examples: Sequence[Example] | None = None,
+    dropped: Dropped | None = None,
+) -> dict[str, list[Example]]:
+    """Divides examples, which have different texts, among the four splits.
+
+    Args:
+        examples: all of them, or those that are not from the test file.
+        classes: both labels; an odd size has one more of the second.
+        sizes: examples per split.
+        seed: which of the possible splits.
+        test_examples: those of the test file. An example whose text or group is among them is left out of training.
+        dropped: told of what is left out so.
+
+    Returns:
+        Split to its examples, by hash. An example that no split asked for is in none.
+
+    Raises:
+        ValueError: a range holds too few examples of a class.
+    """
+    key_of = clusters([*examples, *(test_examples or ())])
+    ranges = _ranges(sizes, with_test=test_examples is None)
+    pools: dict[str, list[Example]] = {name: [] for name in (*TRAINING, TEST)}
+    pools[TEST].extend(test_examples or ())
+    tested = {key_of[example.id] for example in pools[TEST]}
+    for example in examples:
+        key = key_of[example.id]
+        if key not in tested:
+            pools[_at(ranges, _place(key, seed))].append(example)
+        elif dropped is not None:
+            dropped.add("text or group is in the test file", f"text {example.text[:40]!r}")
+    return {name: _choose(name, pools[name], classes, sizes, seed) for name in pools}
+
+
+def clusters(examples: Iterable[Example]) -> dict[str, str]:
+    """Returns, for each example's id, the key of its cluster: its smallest group, or its id if it has none.
+
+    Examples belong together if they share a group, directly or through others, or have the same id.
+    """
+    parent: dict[str, str] = {}
+
+    def root(node: str) -> str:
+        parent.setdefault(node, node)
+        while parent[node] != node:
+            parent[node] = parent[parent[node]]
+            node = parent[node]
+        return node
+
+    ids = []
+    for example in examples:
+        ids.append(example.id)
+        # Groups sort before texts, so a cluster's smallest node is a group wherever there is one, and a text that is
+        # new to a group does not change the cluster's key.
+        for group in example.groups:
+            first, second = sorted((root(f"text {example.id}"), root(f"group {group}")))
+            parent[second] = first
+    return {id: root(f"text {id}") for id in ids}
+
+
+def _ranges(sizes: Splits, with_test: bool) -> list[tuple[str, float]]:
+    """Returns each split with the end of its range, in order."""
+    wanted: dict[str, int] = {name: getattr(sizes, name) for name in TRAINING}
+    if with_test:
+        wanted[TEST] = sizes.student if sizes.test is None else sizes.test
+    # n/2 of each class, with a standard deviation of sqrt(n/2); three of these for both classes.
+    weights = [size + 2 * 3 * math.sqrt(size / 2) for size in wanted.values()]
+    ends = [end / sum(weights) for end in itertools.accumulate(weights)]
+    return list(zip(wanted, ends, strict=True))
+
+
+def _at(ranges: list[tuple[str, float]], place: float) -> str:
+    index = bisect.bisect_right([end for _, end in ranges], place)
+    return ranges[min(index, len(ranges) - 1)][0]
+
+
+def _place(key: str, seed: int) -> float:
+    return _hash(f"place {seed} {key}") / 2**64
+
+
+def _hash(text: str) -> int:
+    # A group may hold anything, a lone surrogate included.
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big")
+
+
+def _choose(name: str, pool: list[Example], classes: tuple[str, str], sizes: Splits, seed: int) -> list[Example]:
+    by_hash = sorted(pool, key=lambda example: (_hash(f"rank {seed} {example.id}"), example.id))
+    of_class = {label: [example for example in by_hash if example.label == label] for label in classes}
+    size: int | None = getattr(sizes, name)
+    if size is None:
+        each = max(min(map(len, of_class.values())), 1)
+        wanted = dict.fromkeys(classes, each)
+    else:
+        wanted = {classes[0]: size // 2, classes[1]: size - size // 2}
+    for label, count in wanted.items():
+        if len(of_class[label]) < count:
+            raise ValueError(_too_few(name, label, len(of_class[label]), count, wanted, of_class))
+    chosen = {example.id for label, count in wanted.items() for example in of_class[label][:count]}
+    return [example for example in by_hash if example.id in chosen]
+
+
+def _too_few(
+    name: str, label: str, here: int, count: int, wanted: Mapping[str, int], of_class: Mapping[str, list[Example]]
+) -> str:
+    most = 2 * min(map(len, of_class.values()))
+    lower = f"lower task.splits.{name} to {most:,} or less, or " if most >= 2 else ""
+    return (
+        f"the {name} split needs {count:,} examples of class {label!r} ({sum(wanted.values()):,} examples, balanced), "
+        f"but its range of the data holds {here:,}; {lower}lower all of task.splits in proportion (test: null counts "
+        f"as much as student, so giving test a size helps too)"
+    )
