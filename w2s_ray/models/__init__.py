@@ -1,0 +1,1 @@
+"""From pretrained bytes to a network, its tokenizer and its frozen features."""
