@@ -1,0 +1,267 @@
+"""Finetuning: the same steps to float tolerance on one worker or several, at once or in parts, interrupted or not.
+
+A step is made of one global batch. Its loss is a sum over examples divided by the global batch's size, so the gradient
+is the sum of what workers and micro-batches contribute, however unevenly. Every micro-batch frees its memory before
+the next. The confidence loss's threshold is set over the whole global batch; where the batch is in parts, a first pass
+without gradient collects the predictions it needs.
+
+All networks stay in eval mode: there is no dropout, and after initialisation only the order of batches is random.
+"""
+
+import math
+import os
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from w2s_ray.labels import Labels
+from w2s_ray.spec.training import Loss, Training
+from w2s_ray.training.batches import by_length, cut, epoch_batches, share
+from w2s_ray.training.checkpoints import Checkpoints, Row, Snapshot, load_optimizer, optimizer_tensors
+from w2s_ray.training.errors import DeviceOutOfMemory, TrainingDiverged, TrainingStopped
+from w2s_ray.training.evaluate import logits_of, passes
+from w2s_ray.training.gradients import Gradients
+from w2s_ray.training.inputs import Inputs, Rows
+from w2s_ray.training.losses import batch_prior, cross_entropy, harden, is_balanced, mix
+from w2s_ray.training.schedule import alpha_at, lr_at
+from w2s_ray.training.worker import Worker
+
+__all__ = [
+    "DeviceOutOfMemory",
+    "Problem",
+    "TrainingDiverged",
+    "TrainingStopped",
+    "Worker",
+    "finetune",
+    "seed_everything",
+]
+
+_COLUMNS = {"truth": "validation_accuracy", "supervisor": "validation_agreement"}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is learned, and who judges it.
+
+    Attributes:
+        train: inputs of the training half.
+        labels: what is learned, in the order of `train`; whether truth or weak is the caller's decision.
+        validation: inputs that no gradient sees.
+        judges: labels for `validation` by name; `truth` gives the column `validation_accuracy`, `supervisor`
+            `validation_agreement`, any other `validation_<name>`.
+    """
+
+    train: Inputs
+    labels: Labels
+    validation: Inputs
+    judges: dict[str, Labels]
+
+    def __post_init__(self) -> None:
+        if len(self.train) != len(self.labels.ids) or len(self.train) == 0:
+            raise ValueError(f"{len(self.train)} training inputs do not fit {len(self.labels.ids)} labels")
+        for name, judge in self.judges.items():
+            if len(self.validation) != len(judge.ids) or len(self.validation) == 0:
+                raise ValueError(f"{len(self.validation)} validation inputs do not fit {len(judge.ids)} of {name}")
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds Python, NumPy and torch, and asks torch for deterministic algorithms. Call it before a network is built."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # fills every new tensor
+    torch.backends.cuda.enable_mem_efficient_sdp(False)  # these two have no deterministic backward
+    torch.backends.cuda.enable_cudnn_sdp(False)
+
+
+def _silent(row: Row) -> None:
+    pass
+
+
+def finetune(
+    network: nn.Module,
+    problem: Problem,
+    training: Training,
+    loss: Loss,
+    seed: int,
+    worker: Worker = Worker(),  # noqa: B008 - frozen
+    micro_batch: int | None = None,
+    checkpoints: Checkpoints | None = None,
+    report: Callable[[Row], None] = _silent,
+) -> list[Row]:
+    """Trains `network` in place and returns its learning curve.
+
+    Args:
+        network: maps a batch of `problem.train` to logits (n, classes). Parameters with `requires_grad` are trained;
+            those of two or more dimensions decay, biases and norms do not.
+        problem: data and judges, the same on all workers.
+        training: hyper-parameters; `batch_size` is over all workers.
+        loss: cross entropy or confidence loss.
+        seed: of the order of batches.
+        worker: which of how many; with several, all call this and worker 0's initial weights count.
+        micro_batch: examples per forward pass of one worker; None takes its whole share at once.
+        checkpoints: resumed from if there are any. Worker 0 writes, all read. None at the end.
+        report: called on every worker with each new row; what it raises ends the training.
+
+    Returns:
+        A row every `eval_every` steps and after the last: `step` (from 1), `epoch` (passes made), `lr`, `alpha`,
+        `train_loss` (mean since the row before), and a column per judge. Resumed rows are in it, reported only once.
+
+    Raises:
+        TrainingDiverged: the loss or the gradient became NaN or infinite; raised by all workers at the same step.
+        TrainingStopped: it was asked to end, and saved a checkpoint.
+        DeviceOutOfMemory: lower `micro_batch`.
+    """
+    try:
+        run = _Run(network, problem, training, loss, seed, worker, micro_batch)
+        return run.train(checkpoints, report)
+    except torch.OutOfMemoryError as error:
+        examples = min(micro_batch or training.batch_size, math.ceil(training.batch_size / worker.size))
+        raise DeviceOutOfMemory(worker.device, examples) from error
+
+
+class _Run:
+    """One call of `finetune`."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        problem: Problem,
+        training: Training,
+        loss: Loss,
+        seed: int,
+        worker: Worker,
+        micro_batch: int | None,
+    ) -> None:
+        self.network = network.to(worker.device).eval()
+        self.problem, self.training, self.loss = problem, training, loss
+        self.seed, self.worker, self.micro_batch = seed, worker, micro_batch
+        worker.broadcast(network.state_dict().values())
+        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        self.gradients = Gradients(trained)
+        self.optimizer = _optimizer(trained, training)
+        self.labels = torch.from_numpy(np.ascontiguousarray(problem.labels.probabilities)).to(worker.device)
+        self.balanced = is_balanced(self.labels)
+        self.judges = {name: torch.from_numpy(judge.classes) for name, judge in problem.judges.items()}
+        self.per_epoch = math.ceil(len(problem.train) / training.batch_size)
+        self.steps = self.per_epoch * training.epochs
+        self.epoch, self.batches = -1, list[Rows]()
+
+    def train(self, checkpoints: Checkpoints | None, report: Callable[[Row], None]) -> list[Row]:
+        first, curve, (total, count) = self.resume(checkpoints)
+        for step in range(first, self.steps):
+            total, count, done = total + self.step(step), count + 1, step + 1
+            if done % self.training.eval_every == 0 or done == self.steps:
+                curve.append(self.row(step, total / count))
+                total, count = 0.0, 0
+                report(dict(curve[-1]))
+            if checkpoints and self.worker.rank == 0 and done < self.steps:
+                stopping = checkpoints.stopping()
+                if stopping or checkpoints.due():
+                    moments = optimizer_tensors(self.optimizer)
+                    checkpoints.save(Snapshot(done, self.network.state_dict(), moments, curve, (total, count)))
+                if stopping:
+                    raise TrainingStopped(done)
+        return curve
+
+    def resume(self, checkpoints: Checkpoints | None) -> tuple[int, list[Row], tuple[float, int]]:
+        snapshot = checkpoints.resume() if checkpoints else None
+        step = snapshot.step if snapshot else 0
+        if not self.worker.agree(step):
+            raise RuntimeError("workers found different checkpoints; their folder must be shared by all of them")
+        if snapshot is None:
+            return 0, [], (0.0, 0)
+        self.network.load_state_dict(snapshot.weights)
+        load_optimizer(self.optimizer, snapshot.moments)
+        return step, list(snapshot.curve), snapshot.losses
+
+    def step(self, step: int) -> float:
+        """Makes one optimizer step and returns the loss of its global batch."""
+        lr = lr_at(step, self.steps, self.training)
+        self.gradients.zero()
+        self.accumulate(self.batch(step), alpha_at(step, self.steps, self.loss))
+        loss, norm = self.gradients.exchange(self.worker)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise TrainingDiverged(step + 1, lr)
+        if 0 < self.training.clip < norm:
+            self.gradients.scale(self.training.clip / norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
+        return loss
+
+    def batch(self, step: int) -> Rows:
+        epoch, place = divmod(step, self.per_epoch)
+        if epoch != self.epoch:
+            inputs, size = self.problem.train, self.training.batch_size
+            self.epoch, self.batches = epoch, epoch_batches(len(inputs), inputs.lengths, size, self.seed, epoch)
+        return self.batches[place]
+
+    def accumulate(self, rows: Rows, alpha: float) -> None:
+        """Adds this worker's share of the gradient and of the loss of the global batch `rows`."""
+        mine = share(len(rows), self.worker.rank, self.worker.size)
+        parts = cut(rows[mine], self.micro_batch or len(rows))
+        if len(parts) == 1 and self.worker.size == 1:
+            logits = self.logits(rows)
+            self.gradients.add(cross_entropy(logits, self.targets(rows, alpha, logits)) / len(rows))
+            return
+        own = self.own_predictions(parts, mine, len(rows)) if alpha > 0 else None
+        targets = self.targets(rows, alpha, own)[mine]
+        for part, target in zip(parts, torch.split(targets, [len(part) for part in parts]), strict=True):
+            self.gradients.add(cross_entropy(self.logits(part), target) / len(rows))
+
+    def own_predictions(self, parts: list[Rows], mine: slice, count: int) -> Tensor:
+        """Returns the logits of a whole global batch, which no worker and no pass sees at once."""
+        with torch.no_grad():
+            logits = [self.logits(part) for part in parts]
+        empty = torch.empty(0, self.labels.shape[1], device=self.labels.device)
+        return self.worker.gather(torch.cat([empty, *logits]), mine, count)
+
+    def targets(self, rows: Rows, alpha: float, logits: Tensor | None) -> Tensor:
+        """Returns what the global batch `rows` is to learn, shape (rows, classes)."""
+        weak = self.labels[torch.from_numpy(rows).to(self.labels.device)]
+        if alpha == 0 or logits is None:
+            return weak
+        own = torch.softmax(logits.detach(), dim=1)
+        return mix(weak, harden(own, batch_prior(weak, self.balanced)), alpha)
+
+    def logits(self, rows: Rows) -> Tensor:
+        device = self.worker.device
+        return logits_of(self.network, self.problem.train.batch(rows, device), device, self.training.precision)
+
+    def row(self, step: int, train_loss: float) -> Row:
+        row: Row = {
+            "step": step + 1,
+            "epoch": (step + 1) / self.per_epoch,
+            "lr": lr_at(step, self.steps, self.training),
+            "alpha": alpha_at(step, self.steps, self.loss),
+            "train_loss": train_loss,
+        }
+        return row | {_COLUMNS.get(name, f"validation_{name}"): value for name, value in self.judge().items()}
+
+    def judge(self) -> dict[str, float]:
+        """Returns the share of the validation examples on which the network agrees with each judge."""
+        inputs, device = self.problem.validation, self.worker.device
+        if not self.judges:
+            return {}
+        size = 4096 if inputs.lengths is None else self.micro_batch or max(32, self.training.batch_size)
+        batches = by_length(inputs.lengths, len(inputs), size)[self.worker.rank :: self.worker.size]
+        agreed = torch.zeros(len(self.judges), dtype=torch.float64)
+        for rows, probabilities in passes(self.network, inputs, batches, device, self.training.precision):
+            classes = probabilities.argmax(dim=1).cpu()
+            agreed += torch.stack([(classes == judge[rows]).sum() for judge in self.judges.values()])
+        shares = self.worker.sum_(agreed.to(device)) / len(inputs)
+        return dict(zip(self.judges, shares.tolist(), strict=True))
+
+
+def _optimizer(trained: list[nn.Parameter], training: Training) -> torch.optim.Optimizer:
+    decayed = [parameter for parameter in trained if parameter.ndim >= 2]
+    kept = [parameter for parameter in trained if parameter.ndim < 2]
+    groups = [{"params": decayed, "weight_decay": training.weight_decay}, {"params": kept, "weight_decay": 0.0}]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=training.lr, fused=True)
