@@ -1,0 +1,100 @@
+"""One broker, real Ray tasks: nothing is trained twice, and a failure reaches those who asked and nobody else."""
+
+import json
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from w2s_ray.methods import Experiment, Parts, stages_of
+from w2s_ray.spec import Model, Resources, Sweep, Training, replace
+from w2s_ray.stages.broker import start_broker
+from w2s_ray.stages.stage import Stage, walk
+from w2s_ray.stages.store import Store
+
+
+def student(sweep: Sweep, seed: int = 0, **params: Any) -> Stage:
+    roles = stages_of(Parts(sweep), Experiment(0, sweep.pairings[0].name, "naive", params, default=True))
+    return roles["student"][sweep.seeds.index(seed)]
+
+
+def starts(store: Store, sweep: Sweep) -> Counter[str]:
+    lines = (store.sweep_folder(sweep.name) / "starts.jsonl").read_text(encoding="utf-8").splitlines()
+    return Counter(json.loads(line)["address"] for line in lines)
+
+
+def wait_for(condition: Any, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.05)
+
+
+def test_concurrent_requests_for_one_stage_train_it_and_what_it_reads_once(ray: Any, small: Sweep) -> None:
+    store = Store(small.store)
+    broker = start_broker(store, small.name)
+    wanted = [student(small), student(small), student(small, seed=1), student(small, lr=0.01), student(small, lr=0.01)]
+    ray.get([broker.produce.remote(stage, trial) for trial, stage in enumerate(wanted)])
+    distinct = {stage.address for stage in walk(*wanted)}
+    assert all(store.has(address) for address in distinct)
+    assert max(starts(store, small).values()) == 1
+    # Depth 0 came with depth 1, from one pass over the texts.
+    assert len(starts(store, small)) == len(distinct) == 1 + 2 + 2 + 3
+
+
+def test_what_is_stored_is_not_started_again(ray: Any, small: Sweep) -> None:
+    store = Store(small.store)
+    ray.get(start_broker(store, small.name).produce.remote(student(small), 0))
+    before = starts(store, small)
+    ray.get(start_broker(store, small.name).produce.remote(student(small), 1))
+    assert starts(store, small) == before
+
+
+def test_a_failing_stage_tells_everyone_who_waits_and_leaves_the_rest_alone(ray: Any, small: Sweep) -> None:
+    store = Store(small.store)
+    broker = start_broker(store, small.name)
+    models = {**small.models, "minilm-1": replace(small.models["minilm-1"], depth=99)}
+    bad = student(replace(small, models=models))
+    asked = [broker.produce.remote(bad, 0), broker.produce.remote(bad, 1)]
+    for request in asked:
+        with pytest.raises(Exception, match="99"):
+            ray.get(request)
+    ray.get(broker.produce.remote(student(small), 2))
+    assert store.has(student(small).address)
+
+
+def test_a_private_stage_is_cancelled_when_the_last_trial_that_wants_it_is_gone(ray: Any, small: Sweep) -> None:
+    store = Store(small.store)
+    broker = start_broker(store, small.name)
+    ray.get(broker.produce.remote(student(small), 0))
+    long = student(small, epochs=10_000)
+    first, second = broker.produce.remote(long, 1), broker.produce.remote(long, 2)
+    wait_for(lambda: ray.get(broker.progress.remote(long.address, 0)))
+    ray.get(broker.release.remote(1))
+    time.sleep(0.5)
+    assert ray.get(broker.running.remote()) == [long.execution.label]
+    ray.get(broker.release.remote(2))
+    wait_for(lambda: not ray.get(broker.running.remote()))
+    for request in (first, second):
+        with pytest.raises(Exception, match=r"cancel|Cancel|Interrupt"):
+            ray.get(request)
+    assert not store.has(long.address)
+    assert not store.work(long.address).exists()
+
+
+@pytest.mark.slow
+def test_two_workers_of_ray_train_give_the_student_that_one_gives(ray: Any, small: Sweep, tmp_path: Path) -> None:
+    full = replace(small.models["minilm-1"], train="full", baseline=Training(lr=5e-5, epochs=1, eval_every=3))
+    models: dict[str, Model] = {**small.models, "minilm-1": full}
+    of_workers = []
+    for workers in (1, 2):
+        resources = {"default": Resources(workers=workers, cpus=1 if workers == 2 else 2)}
+        sweep = replace(small, models=models, resources=resources, store=str(tmp_path / f"{workers}"))
+        store, stage = Store(sweep.store), student(sweep, alpha=0.5)
+        ray.get(start_broker(store, sweep.name).produce.remote(stage, 0))
+        of_workers.append(store.get(stage.address).predictions())
+    assert of_workers[0].ids.tolist() == of_workers[1].ids.tolist()
+    np.testing.assert_allclose(of_workers[0].probabilities, of_workers[1].probabilities, atol=1e-4)

@@ -1,0 +1,207 @@
+"""The broker: one actor that every trial asks for stages, so that nobody trains the same thing twice at the same time.
+
+Stored: here it is. Running: wait for the same run. New: first its inputs, then a Ray task. The broker remembers nothing
+that matters; if it dies, the store still knows what is finished, and the rest is asked for and started again. A stage
+that is found damaged when another reads it is made again, and then the other.
+
+Each start of a stage is a line of `starts.jsonl` in the sweep's folder, so that it can be seen what ran, and how often.
+"""
+
+import asyncio
+import json
+import logging
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import ray
+
+from w2s_ray.spec import replace as changed
+from w2s_ray.stages.errors import MissingStageError, cause_of, store_errors
+from w2s_ray.stages.run import run_stages
+from w2s_ray.stages.stage import ExtractFeatures, Finetune, Stage, walk
+from w2s_ray.stages.store import Store
+from w2s_ray.training.errors import STOP
+
+_AGAIN = 3  # a stage whose inputs are damaged more often than this has a broken disk under it
+
+_log = logging.getLogger("w2s_ray.stages")
+_Read = TypeVar("_Read")
+
+
+class Broker:
+    """Made a Ray actor by `start_broker`; all methods run on one event loop.
+
+    Args:
+        root: the store's folder.
+        made_by: the sweep's name, kept with the stages it runs.
+    """
+
+    def __init__(self, root: str, made_by: str) -> None:
+        self._store = Store(root)
+        self._made_by = made_by
+        # Stages asked for and not finished, by address: the run that makes them, and the stage that leads it.
+        self._pending: dict[str, tuple[asyncio.Future[None], str]] = {}
+        self._tasks: dict[str, tuple[Stage, Any]] = {}  # those of them that Ray has, with their task
+        self._wanted: dict[str, set[int]] = defaultdict(set)  # the trials that wait for a stage
+        self._progress: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self._draining = False
+
+    async def produce(self, stage: Stage, trial: int) -> None:
+        """Returns when `stage` and all it reads are in the store. Raises what its training raised."""
+        for needed in walk(stage):
+            self._wanted[needed.address].add(trial)
+        await self._produce(stage)
+
+    async def _produce(self, stage: Stage) -> None:
+        batch = [stage, *_together(stage)]
+        while stage.address in self._pending or not self._store.has(stage.address):
+            if stage.address not in self._pending:
+                self._start([one for one in batch if one == stage or not self._is_there(one)])
+            future, leader = self._pending[stage.address]
+            try:
+                # Shielded, since the run serves others when this asker goes away.
+                await asyncio.shield(future)
+            except Exception:
+                if leader == stage.address:
+                    raise
+                batch = [stage]  # another stage of the batch could not be made; this one is tried alone
+
+    def _is_there(self, stage: Stage) -> bool:
+        return stage.address in self._pending or self._store.has(stage.address)
+
+    def _start(self, batch: list[Stage]) -> None:
+        future = asyncio.ensure_future(self._run(batch))
+        self._pending.update(dict.fromkeys((one.address for one in batch), (future, batch[0].address)))
+
+    async def _run(self, batch: list[Stage]) -> None:
+        try:
+            await self._attempt_again(batch)
+        except Exception:
+            if len(batch) == 1:
+                raise
+            await self._attempt_again(batch[:1])  # the fault may be another's, such as a depth that the model lacks
+        finally:
+            self._tasks.pop(batch[0].address, None)
+            for stage in batch:
+                self._pending.pop(stage.address, None)
+                self._progress.pop(stage.address, None)
+
+    async def _attempt_again(self, batch: list[Stage]) -> None:
+        """Makes a batch; an input that is found missing or damaged is made again first, a few times at most."""
+        for left in reversed(range(_AGAIN + 1)):
+            try:
+                await self._attempt(batch)
+            except Exception as error:
+                missing = cause_of(error, MissingStageError)
+                if missing is None or not left:
+                    raise
+                _log.warning("%s is made again, then %s: %s", missing.address, batch[0].execution.label, missing)
+            else:
+                return
+
+    async def _attempt(self, batch: list[Stage]) -> None:
+        await asyncio.gather(*(self._produce(needed) for needed in batch[0].inputs.values()))
+        if self._draining:
+            raise RuntimeError(f"{batch[0].execution.label} is not started, since the sweep is being stopped")
+        if all(self._store.has(stage.address) for stage in batch):
+            return  # another sweep made them while the inputs were awaited
+        task = self._submit(batch)
+        self._tasks[batch[0].address] = (batch[0], task)
+        await task
+
+    def _submit(self, batch: list[Stage]) -> Any:
+        resources = batch[0].execution.resources
+        # The workers of a group bring their own resources; the task that leads them must not take theirs.
+        alone = resources.workers == 1
+        self._log(batch)
+        (self._store.work(batch[0].address) / STOP).unlink(missing_ok=True)  # of a driver that was stopped
+        task = run_stages.options(
+            num_cpus=resources.cpus if alone else 0,
+            num_gpus=resources.gpus if alone else 0,
+            name=batch[0].execution.label,
+        )
+        return task.remote(batch, str(self._store.root), self._made_by, ray.get_runtime_context().current_actor)
+
+    def _log(self, batch: list[Stage]) -> None:
+        path = self._store.sweep_folder(self._made_by) / "starts.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = [{"time": time.time(), "address": stage.address, "label": stage.execution.label} for stage in batch]
+        with store_errors(self._store.root, "noting a start"), path.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+
+    async def note(self, address: str, row: dict[str, Any]) -> None:
+        """Takes a row of a running stage's learning curve."""
+        self._progress[address].append(row)
+
+    async def progress(self, address: str, after: int) -> list[dict[str, Any]]:
+        """Returns the rows of a stage's learning curve that are known by now, from the steps beyond `after`."""
+        stored = self._store.read(address)
+        try:
+            rows = stored.curve() if stored else self._progress[address]
+        except MissingStageError:
+            rows = []  # found damaged and put aside; whoever wants the stage asks for it again
+        return [row for row in rows if row["step"] > after]
+
+    async def drain(self) -> None:
+        """Asks every training to save a checkpoint and end, and returns when all have; other stages are cancelled."""
+        self._draining = True
+        for stage, task in list(self._tasks.values()):
+            if isinstance(stage.settings, Finetune):
+                stop = self._store.work(stage.address) / STOP
+                stop.parent.mkdir(parents=True, exist_ok=True)
+                stop.touch()
+            else:
+                ray.cancel(task)
+        while self._tasks:
+            await asyncio.sleep(0.1)
+
+    async def release(self, trial: int) -> None:
+        """Forgets what `trial` wanted; a private stage that nobody else wants is cancelled."""
+        for address, trials in list(self._wanted.items()):
+            trials.discard(trial)
+            if trials:
+                continue
+            del self._wanted[address]
+            stage, task = self._tasks.get(address, (None, None))
+            if stage is not None and stage.execution.private:
+                ray.cancel(task)
+                shutil.rmtree(self._store.work(address), ignore_errors=True)
+
+    async def running(self) -> list[str]:
+        """Returns the labels of the stages that run or wait for a place."""
+        return sorted(stage.execution.label for stage, _ in self._tasks.values())
+
+
+def _together(stage: Stage) -> Iterable[Stage]:
+    """The stages made in one go with `stage`: the features of other depths of the same model."""
+    settings = stage.settings
+    if isinstance(settings, ExtractFeatures):
+        for depth in stage.execution.depths:
+            if depth != settings.model.depth:
+                yield replace(stage, settings=changed(settings, model=changed(settings.model, depth=depth)))
+
+
+def read_or_make(read: Callable[[], _Read], make: Callable[[], object]) -> _Read:
+    """Returns what `read` returns; while it finds a stage missing or damaged, calls `make`, a few times at most.
+
+    Args:
+        read: reads stages from the store, and changes nothing.
+        make: asks the broker for all of them, and waits.
+    """
+    for _ in range(_AGAIN):
+        try:
+            return read()
+        except MissingStageError:
+            make()
+    return read()
+
+
+def start_broker(store: Store, made_by: str) -> Any:
+    """Starts the broker of one driver and returns its handle. It holds no CPU and is restarted if it dies."""
+    actor = ray.remote(Broker)
+    options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "max_concurrency": 10_000}
+    return actor.options(**options).remote(str(store.root), made_by)

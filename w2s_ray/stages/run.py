@@ -1,0 +1,172 @@
+"""The Ray task that runs stages: reads what it needs from the store, works in a draft, publishes.
+
+A finetuning stage runs inside Ray Train. One worker: Train's local mode in this very process, which Ray keeps warm, so
+that a small training costs no process start (a worker group costs 20 s each time). Several: a worker group with DDP.
+Killed anywhere, the task is started again and goes on from the stage's last checkpoint, up to ten times: a stage that
+kills its process each time would otherwise never end.
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from w2s_ray.stages.artifacts import EXAMPLES, FEATURES, READ_OF, Examples
+from w2s_ray.stages.claim import claim
+from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError, cause_of, must_exist, store_errors
+from w2s_ray.stages.stage import ExtractFeatures, Finetune, LoadExamples, Stage
+from w2s_ray.stages.store import Draft, Store
+
+
+@ray.remote(max_retries=10, max_calls=0)  # type: ignore[untyped-decorator]
+def run_stages(batch: list[Stage], root: str, made_by: str, broker: Any) -> None:
+    """Runs stages that are made in one go; most often it is one.
+
+    Args:
+        batch: several only for the features of one model at several depths.
+        root: the store's folder.
+        made_by: the sweep's name.
+        broker: told of each row of a learning curve.
+
+    Raises:
+        MissingStageError: an input is missing or damaged; the broker makes it again.
+        StoreUnavailableError: the store is full, read-only or gone.
+    """
+    store, doing = Store(root), f"making {batch[0].execution.label}"
+    must_exist(store.root, doing)
+    with store_errors(store.root, doing), claim(store, min(stage.address for stage in batch)):
+        batch = [stage for stage in batch if not store.has(stage.address)]
+        if batch:
+            _check_inputs(batch[0], store)
+            _make(batch, store, made_by, broker)
+
+
+def _check_inputs(stage: Stage, store: Store) -> None:
+    """Looks into every file that the stage will read, here, where an error need not come out of Ray Train."""
+    for role, needed in stage.inputs.items():
+        store.get(needed.address).file(READ_OF[role])
+
+
+def _make(batch: list[Stage], store: Store, made_by: str, broker: Any) -> None:
+    settings = batch[0].settings
+    if isinstance(settings, LoadExamples):
+        _examples(batch[0], settings, store, made_by)
+    elif isinstance(settings, ExtractFeatures):
+        _features(batch, store, made_by)
+    else:
+        _finetune(batch[0], store, made_by, broker)
+
+
+def _examples(stage: Stage, settings: LoadExamples, store: Store, made_by: str) -> None:
+    from w2s_ray.tasks import load_examples
+
+    with store.publish(stage, made_by) as draft:
+        examples, draft.summary = load_examples(settings, stage.execution)
+        examples.write(draft.path / EXAMPLES)
+
+
+def _features(batch: list[Stage], store: Store, made_by: str) -> None:
+    """Writes the features of all depths of `batch`, from one pass over the texts."""
+    from safetensors.numpy import save_file
+
+    from w2s_ray.assets import locate
+    from w2s_ray.models.features import extract
+
+    first = batch[0]
+    settings = first.settings
+    assert isinstance(settings, ExtractFeatures)
+    start = time.monotonic()
+    device = _device(first)
+    examples = Examples.read(store.get(first.inputs["examples"].address).file(EXAMPLES))
+    depths = [stage.settings.model.depth for stage in batch]  # type: ignore[attr-defined]
+    folder = locate(first.execution.source, first.execution.revision)
+    features = extract(folder, settings.model, depths, examples.texts, settings.precision, device)
+    for stage, depth in zip(batch, depths, strict=True):
+        with store.publish(stage, made_by) as draft:
+            save_file({"features": features[depth]}, draft.path / FEATURES)
+            draft.summary = {"examples": len(examples.texts), "width": int(features[depth].shape[1])}
+            draft.seconds["stage"] = time.monotonic() - start
+
+
+def _finetune(stage: Stage, store: Store, made_by: str, broker: Any) -> None:
+    start = time.monotonic()
+    assert isinstance(stage.settings, Finetune)
+    outputs = store.work(stage.address) / "outputs"
+    shutil.rmtree(outputs, ignore_errors=True)
+    outputs.mkdir(parents=True)
+    try:
+        _fit(stage, store, outputs, broker)
+        with store.publish(stage, made_by) as draft:
+            _take(outputs, draft)
+            draft.seconds["stage"] = time.monotonic() - start
+    finally:
+        # What is half-written would only fill the disk; the checkpoints stay.
+        shutil.rmtree(outputs, ignore_errors=True)
+
+
+def _fit(stage: Stage, store: Store, outputs: Path, broker: Any) -> None:
+    """Runs the loop inside Ray Train."""
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    resources = stage.execution.resources
+    several = resources.workers > 1
+    per_worker = {"CPU": resources.cpus, **({"GPU": resources.gpus} if resources.gpus else {})}
+    scaling = ScalingConfig(
+        num_workers=resources.workers if several else 0,
+        use_gpu=resources.gpus > 0,
+        resources_per_worker=per_worker if several else None,
+    )
+    run_config = RunConfig(name="train", storage_path=str(store.work(stage.address))) if several else None
+    loop = _loop(stage, store, outputs, broker)
+    try:
+        TorchTrainer(loop, scaling_config=scaling, run_config=run_config).fit()
+    except Exception as error:
+        # Ray Train wraps what a worker raised; the broker and people need the error itself.
+        plain = cause_of(error, MissingStageError) or cause_of(error, StoreUnavailableError)
+        if plain is None or plain is error:
+            raise
+        raise plain from error
+
+
+def _loop(stage: Stage, store: Store, outputs: Path, broker: Any) -> Callable[[], None]:
+    def loop() -> None:
+        from ray.train import get_context
+
+        from w2s_ray.stages.finetune import train_stage
+        from w2s_ray.training.loop import Worker
+
+        context = get_context()
+        worker = Worker(context.get_world_rank(), context.get_world_size(), _device(stage))
+
+        def report(row: dict[str, Any]) -> None:
+            if worker.rank == 0:
+                broker.note.remote(stage.address, row)
+
+        with store_errors(store.root, f"training {stage.execution.label}"):
+            train_stage(stage, store, outputs, worker, report)
+
+    return loop
+
+
+def _device(stage: Stage) -> str:
+    """Returns the device of this process, and gives torch the threads that the stage asked for."""
+    import torch
+
+    torch.set_num_threads(max(1, int(stage.execution.resources.cpus)))
+    return "cuda" if stage.execution.resources.gpus and torch.cuda.is_available() else "cpu"
+
+
+def _take(outputs: Path, draft: Draft) -> None:
+    from w2s_ray.stages.finetune import SUMMARY
+
+    draft.summary = json.loads((outputs / SUMMARY).read_text(encoding="utf-8"))
+    draft.seconds["loop"] = draft.summary.pop("loop_seconds")
+    for path in outputs.iterdir():
+        if path.name != SUMMARY:
+            os.replace(path, draft.path / path.name)
