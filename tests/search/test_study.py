@@ -1,0 +1,174 @@
+"""The study proposes the same whatever the order in which trials end, and forgets nothing when its driver dies."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.trial import FrozenTrial, TrialState
+
+from w2s_ray.methods import Experiment, Parts
+from w2s_ray.search.naming import study_names
+from w2s_ray.search.study import Outcome, Study, read_trials
+from w2s_ray.spec import Search, Sweep, replace
+
+
+def value_of(experiment: Experiment) -> float:
+    """A smooth landscape over the parameters."""
+    params: dict[str, Any] = dict(experiment.params)
+    return float(0.7 + 0.1 * params.get("alpha", 0) - abs(params.get("lr", 1e-3) - 3e-3) - 0.001 * params["epochs"])
+
+
+def complete(experiment: Experiment) -> Outcome:
+    value = value_of(experiment)
+    return Outcome("complete", {"oracle": value, "weak": 1 - value}, {1: value / 2, 2: value})
+
+
+def run(study: Study, pick: Callable[[list[Experiment]], int], stop_after: int | None = None) -> None:
+    """Asks and tells as a driver does; `pick` chooses which open trial ends next."""
+    open_trials: list[Experiment] = []
+    ended = 0
+    while not (study.finished and not open_trials):
+        while (experiment := study.ask()) is not None:
+            open_trials.append(experiment)
+        if ended == stop_after:
+            return
+        done = open_trials.pop(pick(open_trials))
+        study.tell(done.number, complete(done))
+        ended += 1
+
+
+def trials_in(sweep: Sweep, path: Path) -> list[tuple[int, FrozenTrial]]:
+    return read_trials(path, study_names(Parts(sweep)))
+
+
+def proposals(sweep: Sweep, path: Path) -> list[tuple[int, dict[str, Any], float | None]]:
+    return [(number, dict(trial.params), trial.value) for number, trial in trials_in(sweep, path)]
+
+
+def with_search(sweep: Sweep, **changes: Any) -> Sweep:
+    return replace(sweep, search=Search.model_validate({**sweep.search.model_dump(), **changes}))
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes", "nsga2"])
+def test_the_order_in_which_trials_end_does_not_change_what_is_proposed(
+    sweep: Sweep, sampler: str, tmp_path: Path
+) -> None:
+    sweep = with_search(sweep, sampler=sampler)
+    run(Study(Parts(sweep), tmp_path / "in-order"), lambda trials: 0)
+    run(Study(Parts(sweep), tmp_path / "in-reverse"), lambda trials: -1)
+    dice = random.Random(0)
+    run(Study(Parts(sweep), tmp_path / "at-random"), lambda trials: dice.randrange(len(trials)))
+    first = proposals(sweep, tmp_path / "in-order")
+    assert len(first) == 20
+    assert proposals(sweep, tmp_path / "in-reverse") == first
+    assert proposals(sweep, tmp_path / "at-random") == first
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.integers(min_value=0, max_value=5), max_size=4), st.randoms(use_true_random=False))
+def test_a_search_killed_anywhere_ends_with_the_same_study(
+    sweep: Sweep, tmp_path_factory: pytest.TempPathFactory, kills: list[int], dice: random.Random
+) -> None:
+    folder = tmp_path_factory.mktemp("kills")
+    run(Study(Parts(sweep), folder / "alone"), lambda trials: 0)
+    for stop_after in kills:
+        run(Study(Parts(sweep), folder / "killed"), lambda trials: dice.randrange(len(trials)), stop_after)
+    run(Study(Parts(sweep), folder / "killed"), lambda trials: dice.randrange(len(trials)))
+    assert proposals(sweep, folder / "killed") == proposals(sweep, folder / "alone")
+
+
+def test_the_first_trials_of_each_pairing_are_the_plain_defaults_of_each_method(sweep: Sweep, tmp_path: Path) -> None:
+    study = Study(Parts(sweep), tmp_path / "journal")
+    asked = []
+    for _ in range(6):
+        experiment = study.ask()
+        assert experiment is not None
+        asked.append(experiment)
+        study.tell(experiment.number, complete(experiment))
+    assert [(e.pairing, e.method, e.default) for e in asked] == [
+        (pairing.name, method, True) for method in sweep.methods for pairing in sweep.pairings
+    ]
+    assert asked[0].params == {"lr": 1e-3, "epochs": 3}
+    assert asked[2].params == {"lr": 1e-3, "epochs": 3, "alpha": 0.5, "alpha_warmup": 0.2}
+
+
+def test_no_more_trials_are_open_than_the_search_allows(sweep: Sweep, tmp_path: Path) -> None:
+    study = Study(Parts(sweep), tmp_path / "journal")
+    assert [study.ask() is not None for _ in range(5)] == [True] * 4 + [False]
+
+
+def test_a_result_that_comes_early_waits_for_its_turn(sweep: Sweep, tmp_path: Path) -> None:
+    study = Study(Parts(sweep), tmp_path / "journal")
+    asked = [study.ask() for _ in range(4)]
+    assert study.tell(1, complete(asked[1])) == []  # type: ignore[arg-type]
+    assert study.tell(0, complete(asked[0])) == [0]  # type: ignore[arg-type]
+
+
+def test_a_conditional_parameter_is_absent_where_it_does_not_exist(sweep: Sweep, tmp_path: Path) -> None:
+    run(Study(Parts(sweep), tmp_path / "journal"), lambda trials: 0)
+    trials = [trial for _, trial in trials_in(sweep, tmp_path / "journal")]
+    assert {("alpha" in trial.params) == (trial.params["method"] == "confidence") for trial in trials} == {True}
+
+
+def test_pruned_and_failed_trials_are_told_as_what_they_are(sweep: Sweep, tmp_path: Path) -> None:
+    study = Study(Parts(sweep), tmp_path / "journal")
+    for _ in range(4):
+        study.ask()
+    study.tell(0, Outcome("pruned", intermediate={10: 0.6, 20: 0.5}))
+    study.tell(1, Outcome("failed", error="TrainingDiverged: step 3"))
+    study.ask()
+    study.ask()
+    by_number = dict(trials_in(sweep, tmp_path / "journal"))
+    assert by_number[0].state == TrialState.PRUNED
+    assert by_number[0].intermediate_values == {10: 0.6, 20: 0.5}
+    assert by_number[1].state == TrialState.FAIL
+    assert by_number[1].user_attrs["error"] == "TrainingDiverged: step 3"
+
+
+def test_a_larger_budget_extends_a_finished_search(sweep: Sweep, tmp_path: Path) -> None:
+    run(Study(Parts(sweep), tmp_path / "journal"), lambda trials: 0)
+    before = proposals(sweep, tmp_path / "journal")
+    run(Study(Parts(with_search(sweep, trials=24)), tmp_path / "journal"), lambda trials: 0)
+    after = proposals(sweep, tmp_path / "journal")
+    assert len(after) == 24
+    assert after[:20] == before
+
+
+def test_a_changed_space_begins_a_study_of_its_own_and_keeps_the_old_one(sweep: Sweep, tmp_path: Path) -> None:
+    run(Study(Parts(sweep), tmp_path / "journal"), lambda trials: 0)
+    narrower = replace(sweep, space={**sweep.space, "lr": {"log_uniform": [1e-4, 1e-3]}})
+    assert not Study(Parts(narrower), tmp_path / "journal").finished
+    assert Study(Parts(sweep), tmp_path / "journal").finished
+
+
+def test_the_median_pruner_stops_a_student_that_falls_behind_within_its_pairing(sweep: Sweep, tmp_path: Path) -> None:
+    sweep = with_search(sweep, pruner={"kind": "median", "startup_trials": 2})
+    study = Study(Parts(sweep), tmp_path / "journal")
+    for _ in range(8):
+        experiment = study.ask()
+        assert experiment is not None
+        good = 0.8 if experiment.number % 2 == 0 else 0.6  # the second pairing is worse, which is no reason to prune
+        study.tell(experiment.number, Outcome("complete", {"oracle": good, "weak": good}, {10: good}))
+    assert study.ask() is not None
+    assert study.ask() is not None
+    assert study.report(8, 10, 0.7)
+    assert not study.report(9, 10, 0.65)
+
+
+def test_grid_search_visits_every_point_once(sweep: Sweep, tmp_path: Path) -> None:
+    sweep = Sweep.model_validate(
+        {
+            **sweep.model_dump(by_alias=True, exclude_none=True),
+            "pairings": [{"weak": "minilm-0", "strong": "minilm-2"}],
+            "methods": ["confidence"],
+            "space": {"alpha": {"uniform": [0, 0.5], "points": 3}, "epochs": {"int": [1, 2]}},
+            "search": {"trials": 6, "sampler": "grid", "parallelism": 1},
+        }
+    )
+    run(Study(Parts(sweep), tmp_path / "journal"), lambda trials: 0)
+    points = {tuple(sorted(trial.params.items())) for _, trial in trials_in(sweep, tmp_path / "journal")}
+    assert len(points) == 6

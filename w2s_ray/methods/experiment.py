@@ -1,0 +1,88 @@
+"""One experiment: a pairing, a method and its settings; with a seed it becomes a graph of stages."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from w2s_ray.methods import bootstrap, confidence, naive
+from w2s_ray.methods.parts import Params, Parts
+from w2s_ray.spec import Pairing, Sweep
+from w2s_ray.spec.method import Value
+from w2s_ray.stages.stage import Stage
+
+Recipe = Callable[[Parts, Pairing, Stage, Params, int], dict[str, Stage]]
+
+RECIPES: Mapping[str, Recipe] = {
+    "naive": naive.recipe,
+    "confidence": confidence.recipe,
+    "bootstrap": bootstrap.recipe,
+}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a trial tries.
+
+    Attributes:
+        number: of the trial, over the whole sweep.
+        params: settings of the student that are not its model's baseline.
+        default: whether they are the method's plain defaults.
+    """
+
+    number: int
+    pairing: str
+    method: str
+    params: Mapping[str, Value]
+    default: bool
+
+
+def stages_of(parts: Parts, experiment: Experiment) -> dict[str, tuple[Stage, ...]]:
+    """Returns role to one stage per seed: `weak`, `ceiling`, `student` and a bootstrap chain's `intermediate 1`, ..."""
+    per_seed = [_stages_of_seed(parts, experiment, seed) for seed in parts.sweep.seeds]
+    return {role: tuple(stages[role] for stages in per_seed) for role in per_seed[0]}
+
+
+def _stages_of_seed(parts: Parts, experiment: Experiment, seed: int) -> dict[str, Stage]:
+    pairing = parts.sweep.pairing(experiment.pairing)
+    weak = parts.baseline(pairing.weak, "weak", seed, "weak")
+    ceiling = parts.baseline(pairing.strong, "student", seed, "ceiling")
+    return {
+        "weak": weak,
+        "ceiling": ceiling,
+        **RECIPES[experiment.method](parts, pairing, weak, experiment.params, seed),
+    }
+
+
+def default_params(sweep: Sweep, pairing: Pairing, method: str) -> dict[str, Value]:
+    """Returns the settings of a method's first trial: its defaults, moved into the space where they lie outside."""
+    params = dict(sweep.settings_of(method))
+    for name, dimension in sweep.space.items():
+        if dimension.exists(name, method, pairing.name):
+            params[name] = dimension.nearest(params.get(name, _default_value(sweep, pairing, name)))
+    return params
+
+
+def _default_value(sweep: Sweep, pairing: Pairing, parameter: str) -> Value:
+    """What a parameter is when neither method nor search sets it."""
+    if parameter == "chain":
+        return ">".join(pairing.intermediates)
+    if parameter == "chain_length":
+        return len(pairing.intermediates)
+    name = parameter.rsplit(".", 1)[-1]
+    owner = pairing.strong if "." not in parameter or not pairing.intermediates else pairing.intermediates[0]
+    if name == "alpha":
+        return 0.0
+    if name == "alpha_warmup":
+        return 0.2
+    value: Value = getattr(sweep.models[owner].baseline, name)
+    return value
+
+
+def plan_stages(parts: Parts) -> list[Stage]:
+    """Returns the students of every pairing's and method's defaults and all baselines, ready for `walk`."""
+    stages: list[Stage] = []
+    for pairing in parts.sweep.pairings:
+        for method in parts.sweep.methods:
+            params = default_params(parts.sweep, pairing, method)
+            experiment = Experiment(0, pairing.name, method, params, default=True)
+            stages += [stage for of_role in stages_of(parts, experiment).values() for stage in of_role]
+    return stages

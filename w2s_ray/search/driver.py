@@ -1,0 +1,272 @@
+"""`run` and `resume` are the same act: look at what study and store hold, do the rest.
+
+The driver holds the sweep's lease, is the only one that writes study and MLflow, and can be killed at any moment. Ray
+is started only if something is left to do.
+"""
+
+import contextlib
+import logging
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from w2s_ray.assets import is_local, prefetch
+from w2s_ray.methods import Experiment, Parts, plan_stages, stages_of
+from w2s_ray.report import write_report
+from w2s_ray.search.folder import journal_path, load_record, save_spec
+from w2s_ray.search.lease import lease
+from w2s_ray.search.plan import make_plan
+from w2s_ray.search.progress import Progress
+from w2s_ray.search.record import COMPLETE, SweepRecord
+from w2s_ray.search.signals import orderly_interrupts, signals_kept
+from w2s_ray.search.study import Outcome, Study
+from w2s_ray.search.watch import watched
+from w2s_ray.spec import Problem, SpecError, Sweep, replace
+from w2s_ray.stages.collect import tidy
+from w2s_ray.stages.errors import store_errors
+from w2s_ray.stages.stage import walk
+from w2s_ray.stages.store import Store
+from w2s_ray.tracking import BackgroundTracker, tracking_uri
+
+_STAGE_OBJECTS_BYTES = 100 * 2**20  # stages pass addresses, not arrays, so Ray's object store stays all but empty
+_DRAIN_SECONDS = 15.0
+_LAST_PROJECTION_SECONDS = 8.0
+_PROCESS_DEATHS = 10  # of one trial's thin actor: it holds nothing, so it is simply started again
+
+
+class RayStartError(RuntimeError):
+    """Ray, or the cluster that RAY_ADDRESS names, cannot be used."""
+
+
+class SweepFailedError(RuntimeError):
+    """The sweep was stopped: its trials failed one after another, or the store is full or gone."""
+
+
+def run(
+    sweep: Sweep, *, progress: Progress | None = None, warm_start: str | None = None, take_over: bool = False
+) -> SweepRecord:
+    """Runs what is left of a sweep and writes its report; what is finished is not done again.
+
+    Args:
+        sweep: what to search; its `store` says where everything lives.
+        progress: shows what happens; by default plain lines, or a live display on a terminal.
+        warm_start: name of another sweep in the store whose compatible trials a new study begins with.
+        take_over: ends another driver of the sweep first, if it runs on this machine.
+
+    Returns:
+        The sweep as study and store hold it at the end.
+
+    Raises:
+        SpecError: a stage asks for more than this machine has.
+        SweepInUseError: another driver works on it.
+        AssetError: a pretrained model or dataset cannot be had.
+        SweepFailedError: too many trials failed in a row, or the store is full or gone.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; checkpoints are saved, and the same call carries on.
+    """
+    progress = progress or Progress()
+    sweep = _with_absolute_paths(sweep)
+    if not os.environ.get("RAY_ADDRESS"):
+        sweep = _fitted_to_this_machine(sweep)
+    parts, store = Parts(sweep), Store(sweep.store)
+    stopping = "[yellow]stopping[/yellow]: saving checkpoints; again to stop now"
+    with orderly_interrupts(lambda: progress.say(stopping)), lease(store, sweep.name, take_over=take_over):
+        with store_errors(store.root, "opening the study"):
+            save_spec(store, sweep)
+            shutil.rmtree(_scratch(store, sweep.name), ignore_errors=True)  # of a driver that was killed
+            study = _open_study(parts, store, progress, warm_start)
+        progress.plan(make_plan(sweep, store))
+        with _tracking(sweep, store) as tracker:
+            if not study.finished:
+                _fetch_assets(parts, store)
+                _search(parts, store, study, progress, tracker)
+            tidy(store)
+            record = load_record(store, sweep)
+            _make_missing(parts, record, progress)
+            tracker.close(record, write_report(record, store.sweep_folder(sweep.name) / "report"))
+        return record
+
+
+def _open_study(parts: Parts, store: Store, progress: Progress, warm_start: str | None) -> Study:
+    other = (journal_path(store, warm_start), warm_start) if warm_start else None
+    if other and not other[0].exists():
+        raise ValueError(f"no sweep {warm_start!r} to start from in {store.root}; there: {', '.join(store.sweeps())}")
+    had_one = journal_path(store, parts.sweep.name).exists()
+    study = Study(parts, journal_path(store, parts.sweep.name), other)
+    if study.is_new and (had_one or other):
+        progress.say(
+            f"the spec begins a new study: {study.seeded} finished trials mean the same in it and come first, "
+            f"{study.left_aside} do not and stay aside with the old one"
+        )
+    return study
+
+
+def _fetch_assets(parts: Parts, store: Store) -> None:
+    """Downloads what unfinished stages read, before Ray starts, so that progress and errors are seen at once."""
+    missing = [stage for stage in walk(*plan_stages(parts)) if not store.has(stage.address)]
+    sources = ((one.execution.source, one.execution.revision, one.kind != "examples") for one in missing)
+    for source, revision, is_model in dict.fromkeys(sources):
+        prefetch(source, revision, model=is_model)
+
+
+def _search(parts: Parts, store: Store, study: Study, progress: Progress, tracker: BackgroundTracker) -> None:
+    """Runs Tune over the study until the budget of finished trials is reached."""
+    sweep = parts.sweep
+    with _ray(progress) as ray:
+        from w2s_ray.search.searcher import StudySearcher
+        from w2s_ray.stages.broker import start_broker
+
+        broker = start_broker(store, sweep.name)
+
+        def on_end(number: int, outcome: Outcome) -> None:
+            broker.release.remote(number)
+            progress.trial(number, outcome, study)
+            tracker.offer(lambda: load_record(store, sweep))
+
+        def running() -> list[str]:
+            try:
+                return ray.get(broker.running.remote(), timeout=10)  # type: ignore[no-any-return]
+            except ray.exceptions.RayError:  # the broker is being started again
+                return []
+
+        def on_loss(reason: str) -> None:
+            # An orderly end would wait for a Ray that does not come back; its other processes end with this one.
+            progress.say(f"[red]{reason}[/red] Carry on with: w2s resume {sweep.name} --store {store.root}")
+            os._exit(1)
+
+        searcher = StudySearcher(study, on_end, sweep.search.failures_in_a_row)
+        scratch = _scratch(store, sweep.name)
+        try:
+            with watched(ray, on_loss), progress.watching(running, study.left):
+                _tuner(sweep, store, broker, study, searcher, scratch).fit()
+        except KeyboardInterrupt:
+            with contextlib.suppress(ray.exceptions.RayError):
+                ray.get(broker.drain.remote(), timeout=_DRAIN_SECONDS)
+            tracker.close(load_record(store, sweep, live=False), timeout=_LAST_PROJECTION_SECONDS)
+            raise
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        if searcher.gave_up:
+            raise SweepFailedError(searcher.gave_up)
+
+
+def _scratch(store: Store, name: str) -> Path:
+    return store.root / "work" / f"tune-{name}"
+
+
+def _tuner(sweep: Sweep, store: Store, broker: Any, study: Study, searcher: Any, scratch: Path) -> Any:
+    from ray import tune
+
+    from w2s_ray.search.searcher import StudyPruner
+    from w2s_ray.search.trial import trial_function
+
+    # A byte of memory: Tune wants a resource, and any CPU it got would be taken from the stages.
+    thin = tune.PlacementGroupFactory([{"memory": 1}])
+    return tune.Tuner(
+        tune.with_resources(trial_function(sweep, store, broker), thin),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=StudyPruner(study, searcher),
+            num_samples=-1,
+            max_concurrent_trials=sweep.search.parallelism,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="trials",
+            storage_path=str(scratch),
+            failure_config=tune.FailureConfig(max_failures=_PROCESS_DEATHS),
+            verbose=0,
+        ),
+    )
+
+
+def _make_missing(parts: Parts, record: SweepRecord, progress: Progress) -> None:
+    """Makes again what finished trials refer to and the store has lost, or has put aside because it was damaged."""
+    complete = [trial for trial in record.trials if trial.state == COMPLETE]
+    wanted = {address for trial in complete for of_role in trial.stages.values() for address in of_role}
+    missing = {address for address in wanted if not record.store.has(address)}
+    if not missing:
+        return
+    experiments = (Experiment(t.number, t.pairing, t.method, t.params, t.default) for t in complete)
+    graphs = (stages_of(parts, experiment) for experiment in experiments)
+    stages = {stage.address: stage for graph in graphs for of_role in graph.values() for stage in of_role}
+    progress.say(f"{len(missing)} stages of finished trials are not in the store any more; making them again")
+    with _ray(progress) as ray:
+        from w2s_ray.stages.broker import start_broker
+
+        broker = start_broker(record.store, parts.sweep.name)
+        ray.get([broker.produce.remote(stages[address], -1) for address in missing if address in stages])
+
+
+@contextmanager
+def _ray(progress: Progress) -> Iterator[Any]:
+    """Starts Ray on this machine, or joins the cluster that RAY_ADDRESS names; leaves it as it was found."""
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    progress.say("starting Ray")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import ray
+
+        address = os.environ.get("RAY_ADDRESS")
+        local = {} if address else {"include_dashboard": False, "object_store_memory": _STAGE_OBJECTS_BYTES}
+        try:
+            with signals_kept():
+                ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
+        except SystemExit as error:  # while it starts, Ray answers SIGTERM itself, with an exit
+            raise KeyboardInterrupt from error
+        except Exception as error:  # Ray raises anything here, plain Exception too
+            ray.shutdown()
+            raise RayStartError(f"Ray did not start: {error}") from error
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _tracking(sweep: Sweep, store: Store) -> Iterator[BackgroundTracker]:
+    tracker = BackgroundTracker(tracking_uri(sweep, store), sweep, store)
+    try:
+        yield tracker
+    finally:
+        tracker.stop()
+
+
+def _with_absolute_paths(sweep: Sweep) -> Sweep:
+    """Resolves local files against the current folder, so that the kept spec can be resumed from any other."""
+
+    def absolute(source: str | None) -> str | None:
+        return str(Path(source).expanduser().resolve()) if source and is_local(source) else source
+
+    task = replace(sweep.task, source=absolute(sweep.task.source), test_source=absolute(sweep.task.test_source))
+    models = {name: replace(model, source=absolute(model.source)) for name, model in sweep.models.items()}
+    return replace(sweep, task=task, models=models, store=str(Path(sweep.store).expanduser().resolve()))
+
+
+def _fitted_to_this_machine(sweep: Sweep) -> Sweep:
+    """Lets feature extraction take the CPUs there are; anything else that this machine lacks is the user's to mend.
+
+    Ray would wait for ever for a CPU that never comes.
+    """
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    plan = sweep.resources
+    asked = {"default": plan.default, **{f"models.{name}": wanted for name, wanted in plan.models.items()}}
+    problems = [
+        Problem(
+            ("resources", name),
+            f"asks for {wanted.cpus * wanted.workers:g} CPUs, this machine has {cpus}",
+            "lower cpus or workers, or name a cluster in RAY_ADDRESS",
+        )
+        for name, wanted in asked.items()
+        if wanted.cpus * wanted.workers > cpus
+    ]
+    if problems:
+        raise SpecError(problems)
+    features = replace(plan.features, cpus=min(plan.features.cpus, cpus))
+    return replace(sweep, resources=replace(plan, features=features))

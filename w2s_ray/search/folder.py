@@ -1,0 +1,87 @@
+"""A sweep's folder in the store: its spec and its study."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from optuna.trial import FrozenTrial, TrialState
+
+from w2s_ray.search.naming import load_names
+from w2s_ray.search.record import COMPLETE, FAILED, INTERRUPTED, PRUNED, RUNNING, SweepRecord, TrialRecord
+from w2s_ray.search.study import experiment_of, read_trials
+from w2s_ray.spec import Sweep, yaml
+from w2s_ray.stages.fingerprint import address_of
+from w2s_ray.stages.store import Store
+
+_STATES = {
+    TrialState.COMPLETE: COMPLETE,
+    TrialState.PRUNED: PRUNED,
+    TrialState.FAIL: FAILED,
+    TrialState.RUNNING: RUNNING,
+}
+
+
+class UnknownSweepError(LookupError):
+    """The store has no sweep of that name."""
+
+
+def journal_path(store: Store, name: str) -> Path:
+    """Returns the path of the sweep's study."""
+    return store.sweep_folder(name) / "study.journal"
+
+
+def save_spec(store: Store, sweep: Sweep) -> None:
+    """Keeps the spec with the study, so that `w2s resume NAME` needs no file."""
+    path = store.sweep_folder(sweep.name) / "sweep.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    draft.write_text(yaml.dump(sweep), encoding="utf-8")
+    draft.replace(path)
+
+
+def load_spec(store: Store, name: str) -> Sweep:
+    """Returns the spec kept with the study. Raises UnknownSweepError if there is none."""
+    path = store.sweep_folder(name) / "sweep.yaml"
+    if not path.is_file():
+        known = ", ".join(store.sweeps()) or "none"
+        raise UnknownSweepError(f"no sweep {name!r} in {store.root}; there: {known}. Is --store right?")
+    return yaml.load(path)
+
+
+def load_record(store: Store, sweep: Sweep, *, live: bool = True) -> SweepRecord:
+    """Returns the sweep as study and store have it now; may be called while its driver runs.
+
+    Args:
+        store: where the sweep lives.
+        sweep: its spec.
+        live: False once no driver works on it: trials still open are then `interrupted`.
+    """
+    names = load_names(store.sweep_folder(sweep.name))
+    trials = read_trials(journal_path(store, sweep.name), names)
+    records = [_trial_record(sweep, number, trial) for number, trial in trials]
+    if not live:
+        records = [replace(one, state=INTERRUPTED) if one.state == RUNNING else one for one in records]
+    return SweepRecord(sweep, tuple(records), store, study=address_of(names)[:16])
+
+
+def _trial_record(sweep: Sweep, number: int, trial: FrozenTrial) -> TrialRecord:
+    experiment = experiment_of(sweep, number, trial)
+    pairing = sweep.pairing(experiment.pairing)
+    stages = json.loads(trial.user_attrs.get("stages", "{}"))
+    return TrialRecord(
+        number=number,
+        pairing=pairing.name,
+        weak=pairing.weak,
+        strong=pairing.strong,
+        method=experiment.method,
+        params=experiment.params,
+        default=experiment.default,
+        state=_STATES[trial.state],
+        values=trial.user_attrs.get("values", {}),
+        intermediate=trial.intermediate_values,
+        stages={role: tuple(addresses) for role, addresses in stages.items()},
+        started=trial.datetime_start.timestamp() if trial.datetime_start else None,
+        finished=trial.datetime_complete.timestamp() if trial.datetime_complete else None,
+        error=trial.user_attrs.get("error"),
+    )

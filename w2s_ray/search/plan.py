@@ -1,0 +1,136 @@
+"""What a sweep will do before it does it: stages that are there, stages to run, and what sharing them saves.
+
+Baselines, every method's defaults and the trials already asked are known exactly. The trials still to be proposed are
+estimated: methods in turn, each with a student of its own and, where the space changes them, its own intermediates.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from w2s_ray.methods import Experiment, Parts, stages_of
+from w2s_ray.methods.experiment import default_params
+from w2s_ray.search.folder import journal_path
+from w2s_ray.search.naming import study_names
+from w2s_ray.search.study import experiment_of, read_trials
+from w2s_ray.spec import Sweep
+from w2s_ray.stages.stage import Stage, walk
+from w2s_ray.stages.store import Store
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Counts of a sweep's stages and trainings.
+
+    Attributes:
+        stored, to_run: distinct stages of every kind.
+        without_sharing: trainings if each trial trained all its models itself.
+        with_sharing: trainings of the whole sweep, those already done included.
+        to_run_by_kind: what `to_run` is made of.
+        seconds: estimated CPU time of what is to run, from the like in the store; None where it holds nothing alike.
+    """
+
+    sweep: str
+    trials: int
+    stored: int
+    to_run: int
+    without_sharing: int
+    with_sharing: int
+    to_run_by_kind: dict[str, int]
+    seconds: float | None
+
+    def to_json(self) -> dict[str, object]:
+        """Returns the stable form of `w2s plan --json`."""
+        return {
+            "sweep": self.sweep,
+            "trials": self.trials,
+            "stages": {"stored": self.stored, "to_run": self.to_run},
+            "trainings": {"without_sharing": self.without_sharing, "with_sharing": self.with_sharing},
+        }
+
+    def to_text(self) -> str:
+        """Returns the plan for people."""
+        kinds = (
+            ", ".join(f"{count} {kind}" for kind, count in sorted(self.to_run_by_kind.items()) if count) or "nothing"
+        )
+        saved = self.without_sharing - self.with_sharing
+        time = "unknown until the first stages are measured" if self.seconds is None else f"about {self.seconds:.0f} s"
+        return "\n".join(
+            [
+                f"sweep      {self.sweep}, {self.trials} trials",
+                f"stages     {self.stored} stored, {self.to_run} to run ({kinds})",
+                f"trainings  {self.with_sharing} in all; {self.without_sharing} if nothing were shared ({saved} saved)",
+                f"CPU time   {time}",
+            ]
+        )
+
+
+def make_plan(sweep: Sweep, store: Store) -> Plan:
+    """Lays out the sweep. Reads the study and the store, downloads and writes nothing."""
+    parts = Parts(sweep)
+    known = _known_experiments(parts, store)
+    graphs = [stages_of(parts, experiment) for experiment in known]
+    stages = list(walk(*(stage for graph in graphs for of_role in graph.values() for stage in of_role)))
+    missing = [stage for stage in stages if not store.has(stage.address)]
+    open_methods = [_next_method(sweep, number) for number in range(len(known), sweep.search.trials)]
+    new = sum(_new_trainings(sweep, graphs, known, method) for method in open_methods)
+    alone = [*map(_trainings_in, graphs), *(_trainings_in(_graph_like(graphs, known, m)) for m in open_methods)]
+    kinds = Counter(stage.kind for stage in missing)
+    kinds["finetune"] += new
+    return Plan(
+        sweep=sweep.name,
+        trials=sweep.search.trials,
+        stored=len(stages) - len(missing),
+        to_run=len(missing) + new,
+        without_sharing=sum(alone),
+        with_sharing=sum(stage.kind == "finetune" for stage in stages) + new,
+        to_run_by_kind=dict(kinds),
+        seconds=_seconds(store, stages, missing, new),
+    )
+
+
+def _known_experiments(parts: Parts, store: Store) -> list[Experiment]:
+    """The trials asked so far, then the defaults that are still to be asked, within the budget."""
+    sweep = parts.sweep
+    trials = read_trials(journal_path(store, sweep.name), study_names(parts))
+    asked = [experiment_of(sweep, number, trial) for number, trial in trials]
+    pairs, methods = len(sweep.pairings), list(sweep.methods)
+    for number in range(len(asked), min(pairs * len(methods), sweep.search.trials)):
+        pairing, method = sweep.pairings[number % pairs], methods[number // pairs]
+        params = default_params(sweep, pairing, method)
+        asked.append(Experiment(number, pairing.name, method, params, default=True))
+    return asked
+
+
+def _next_method(sweep: Sweep, number: int) -> str:
+    return list(sweep.methods)[number // len(sweep.pairings) % len(sweep.methods)]
+
+
+def _graph_like(
+    graphs: list[dict[str, tuple[Stage, ...]]], known: list[Experiment], method: str
+) -> dict[str, tuple[Stage, ...]]:
+    return next((g for g, e in zip(graphs, known, strict=True) if e.method == method), graphs[0])
+
+
+def _trainings_in(graph: dict[str, tuple[Stage, ...]]) -> int:
+    return sum(len(of_role) for of_role in graph.values())
+
+
+def _new_trainings(
+    sweep: Sweep, graphs: list[dict[str, tuple[Stage, ...]]], known: list[Experiment], method: str
+) -> int:
+    """Trainings that a searched trial of `method` adds: its students, and its intermediates if the space moves them."""
+    moves_chain = any(name.startswith("intermediate.") and d.varies for name, d in sweep.space.items())
+    own = [r for r in _graph_like(graphs, known, method) if r == "student" or (moves_chain and r.startswith("inter"))]
+    return len(own) * len(sweep.seeds)
+
+
+def _seconds(store: Store, stages: list[Stage], missing: list[Stage], new: int) -> float | None:
+    measured: dict[str, list[float]] = {}
+    for stage in stages:
+        stored = store.read(stage.address)
+        if stored is not None:
+            measured.setdefault(stage.kind, []).append(stored.record.seconds["stage"])
+    wanted = Counter(stage.kind for stage in missing) + Counter({"finetune": new})
+    if any(kind not in measured for kind in wanted):
+        return None
+    return sum(count * sum(measured[kind]) / len(measured[kind]) for kind, count in wanted.items())

@@ -1,0 +1,103 @@
+"""Tune's two ears, both deaf to anything but the study: what to try next, and which student to stop.
+
+Tune's own memory of trials is scratch. `save` and `restore` do nothing, since the study is the memory.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from w2s_ray.search.study import Outcome, Study
+from w2s_ray.search.trial import OUTCOME, STEP, UNAVAILABLE, VALUE
+
+
+class StudySearcher(Searcher):  # type: ignore[misc]
+    """Asks the study for trials and tells it how they ended.
+
+    Args:
+        study: the sweep's.
+        on_end: called with each trial's number and outcome as it ends.
+        failures_in_a_row: after so many nothing more is asked, and `gave_up` says why.
+    """
+
+    def __init__(self, study: Study, on_end: Callable[[int, Outcome], None], failures_in_a_row: int) -> None:
+        super().__init__(metric=VALUE, mode="max")
+        self._study = study
+        self._on_end = on_end
+        self._most_failures = failures_in_a_row
+        self._failures = 0
+        self.gave_up: str | None = None
+        self.numbers: dict[str, int] = {}
+        self.intermediate: dict[str, dict[int, float]] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """Returns the next experiment, None while results are awaited, FINISHED when the budget is spent."""
+        experiment = None if self.gave_up else self._study.ask()
+        if experiment is None:
+            is_over = not self.numbers and (self._study.finished or self.gave_up is not None)
+            return Searcher.FINISHED if is_over else None
+        self.numbers[trial_id] = experiment.number
+        return {"experiment": asdict(experiment)}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tells the study. A trial that ended without an outcome was stopped by the pruner, or its process died."""
+        number = self.numbers.pop(trial_id)
+        steps = self.intermediate.pop(trial_id, {})
+        if result is not None and OUTCOME in result:
+            outcome = _outcome(json.loads(result[OUTCOME]))
+        elif error:
+            outcome = Outcome("failed", intermediate=steps, error="the trial's process died; see Ray's logs")
+        else:
+            outcome = Outcome("pruned", intermediate=steps)
+        if outcome.state == UNAVAILABLE:  # stays open in the study, so that the next driver takes it up
+            self.gave_up = f"the store cannot be used: {outcome.error}"
+            return
+        self._study.tell(number, outcome)
+        self._failures = self._failures + 1 if outcome.state == "failed" else 0
+        if self._failures >= self._most_failures:
+            self.gave_up = f"{self._failures} trials failed in a row, the last with {outcome.error}"
+        self._on_end(number, outcome)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles itself for Tuner.restore, which we never use
+
+
+class StudyPruner(FIFOScheduler):  # type: ignore[misc]
+    """Hands each student's validation to the study and stops the trial that Optuna's pruner gives up."""
+
+    def __init__(self, study: Study, searcher: StudySearcher) -> None:
+        super().__init__()
+        self._study = study
+        self._searcher = searcher
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Returns CONTINUE or STOP."""
+        if OUTCOME in result:
+            return TrialScheduler.CONTINUE  # type: ignore[no-any-return]
+        step, value = int(result[STEP]), float(result[VALUE])
+        self._searcher.intermediate.setdefault(trial.trial_id, {})[step] = value
+        stop = self._study.report(self._searcher.numbers[trial.trial_id], step, value)
+        return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE  # type: ignore[no-any-return]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+def _outcome(data: dict[str, Any]) -> Outcome:
+    return Outcome(
+        state=data["state"],
+        values=data.get("values", {}),
+        intermediate={int(step): value for step, value in data.get("intermediate", {}).items()},
+        error=data.get("error"),
+    )

@@ -1,0 +1,77 @@
+"""How far a sweep is, from the study and the store."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from w2s_ray.search.lease import Holder, holder
+from w2s_ray.search.record import COMPLETE, FAILED, PRUNED, RUNNING, SweepRecord
+
+
+@dataclass(frozen=True)
+class Status:
+    """Counts of trials by state, and of trained models.
+
+    Attributes:
+        state: `running` while a driver holds the sweep, else `finished` or `interrupted`.
+        trained: distinct models this sweep trained.
+        reused: how often a trial found a model trained, or being trained, for another trial, seed or sweep.
+    """
+
+    sweep: str
+    state: str
+    trials: dict[str, int]
+    trained: int
+    reused: int
+    held_by: Holder | None
+    errors: dict[int, str]
+
+    def to_json(self) -> dict[str, object]:
+        """Returns the stable form of `w2s status --json`."""
+        return {
+            "sweep": self.sweep,
+            "state": self.state,
+            "trials": self.trials,
+            "stages": {"trained": self.trained, "reused": self.reused},
+        }
+
+    def to_text(self) -> str:
+        """Returns the status for people."""
+        lines = [
+            f"sweep   {self.sweep}: {self.state}{f', by {self.held_by}' if self.held_by else ''}",
+            "trials  " + ", ".join(f"{count} {state}" for state, count in self.trials.items()),
+            f"models  {self.trained} trained, {self.reused} times reused",
+        ]
+        if self.state == "interrupted":
+            lines.append(f"resume  w2s resume {self.sweep}")
+        return "\n".join(lines + [f"failed  trial {number}: {error}" for number, error in self.errors.items()])
+
+
+def status_of(record: SweepRecord) -> Status:
+    """Counts what `record` holds."""
+    name, budget = record.sweep.name, record.sweep.search.trials
+    states = Counter(trial.state for trial in record.trials)
+    ended = states[COMPLETE] + states[PRUNED] + states[FAILED]
+    held_by = holder(record.store, name)
+    trained, reused = _trained_and_reused(record)
+    return Status(
+        sweep=name,
+        state="running" if held_by else "finished" if ended >= budget else "interrupted",
+        trials={
+            "complete": states[COMPLETE],
+            "pruned": states[PRUNED],
+            "failed": states[FAILED],
+            "running": states[RUNNING] if held_by else 0,
+            "waiting": max(0, budget - ended - (states[RUNNING] if held_by else 0)),
+        },
+        trained=trained,
+        reused=reused,
+        held_by=held_by,
+        errors={trial.number: trial.error for trial in record.trials if trial.error},
+    )
+
+
+def _trained_and_reused(record: SweepRecord) -> tuple[int, int]:
+    wanted = Counter(a for trial in record.trials for of_role in trial.stages.values() for a in of_role)
+    stored = {address: record.store.read(address) for address in wanted}
+    trained = sum(one is not None and one.record.made_by == record.sweep.name for one in stored.values())
+    return trained, sum(count for address, count in wanted.items() if stored[address] is not None) - trained

@@ -1,0 +1,318 @@
+"""The study: every trial of a sweep in one Optuna journal, written by the driver alone.
+
+Students are compared within a pairing, so each pairing is an Optuna study of its own: pruner and sampler see comparable
+values. Trials go round the pairings in turn: trial n is number n // P of pairing n % P, for P pairings. The first
+trials of a pairing are the plain defaults of each method.
+
+**The order of results is part of the search.** With parallelism W, trial n is proposed when exactly the results of
+trials 0 to n - W are in the study: a result that comes early waits. So the proposals depend on the spec and the seeds,
+never on which machine was faster; and a trial that was open when its driver died is simply taken up again, with its
+number and parameters.
+
+A changed spec begins new Optuna studies (`naming`), seeded with the compatible trials of the old ones (`seeding`).
+"""
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import optuna
+from optuna.samplers import RandomSampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from w2s_ray.methods import Experiment, Parts, stages_of
+from w2s_ray.methods.experiment import default_params
+from w2s_ray.search.naming import comparable_prefix, save_names, study_names
+from w2s_ray.search.samplers import pruner_for, sampler_for
+from w2s_ray.search.seeding import Proposal, seeds_for
+from w2s_ray.spec import Dimension, Pairing, Sweep
+
+_SEEDS = "seeds"
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended.
+
+    Attributes:
+        state: `complete`, `pruned` or `failed`.
+        values: objective by whose labels, once complete.
+        intermediate: optimizer step to validation accuracy.
+        error: why it failed.
+    """
+
+    state: str
+    values: Mapping[str, float] = field(default_factory=dict)
+    intermediate: Mapping[int, float] = field(default_factory=dict)
+    error: str | None = None
+
+
+class Study:
+    """Asks and tells in the order that makes a search reproducible.
+
+    Args:
+        parts: of the sweep that is searched.
+        path: of the journal; made if missing.
+        warm_start: journal and name of another sweep whose compatible trials seed a new study.
+    """
+
+    def __init__(self, parts: Parts, path: Path, warm_start: tuple[Path, str] | None = None) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mend_journal(path)
+        self.sweep, self._parts = parts.sweep, parts
+        self.is_new, self.seeded, self.left_aside = False, 0, 0
+        self._storage = _journal(path)
+        names = study_names(parts)
+        self._studies = [
+            self._open_study(name, pairing, warm_start)
+            for name, pairing in zip(names, parts.sweep.pairings, strict=True)
+        ]
+        save_names(path.parent, names)
+        self._asked, self._told = self._counts()
+        self._adopted = [number for number in range(self._told, self._asked) if not self._is_told(number)]
+        self._outcomes: dict[int, Outcome] = {}
+
+    @property
+    def budget(self) -> int:
+        """Trials that shall have finished."""
+        return self.sweep.search.trials
+
+    @property
+    def left(self) -> int:
+        """Trials whose results are missing."""
+        return max(0, self.budget - self._told)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every trial of the budget has its result in the study."""
+        return self._told >= self.budget
+
+    def ask(self) -> Experiment | None:
+        """Returns the next trial: one left open by a dead driver, or a new one; None while results are awaited."""
+        if self._adopted:
+            return self._experiment(self._adopted.pop(0))
+        width = self.sweep.search.parallelism
+        if self._asked >= self.budget or self._asked - self._told >= width:
+            return None
+        number = self._asked
+        self._asked += 1
+        experiment = self._experiment(number)
+        self._flush()
+        return experiment
+
+    def tell(self, number: int, outcome: Outcome) -> list[int]:
+        """Takes a trial's result; returns the trials whose results thereby entered the study, in order."""
+        self._outcomes[number] = outcome
+        return self._flush()
+
+    def experiment(self, number: int) -> Experiment:
+        """Returns what an asked trial tries."""
+        return experiment_of(self.sweep, number, self._frozen(number))
+
+    def report(self, number: int, step: int, value: float) -> bool:
+        """Writes an intermediate value; returns whether the trial should be pruned."""
+        trial = self._open_trial(number)
+        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+            trial.report(value, step)
+        return trial.should_prune()
+
+    # The order of results.
+
+    def _flush(self) -> list[int]:
+        """Writes the results whose turn has come: when the window is full, or when nothing more will be asked."""
+        told: list[int] = []
+        while self._told in self._outcomes and self._is_turn():
+            self._write(self._told, self._outcomes.pop(self._told))
+            told.append(self._told)
+            self._told += 1
+        return told
+
+    def _is_turn(self) -> bool:
+        return self._asked >= self.budget or self._asked - self._told >= self.sweep.search.parallelism
+
+    def _counts(self) -> tuple[int, int]:
+        states = {number: trial.state for number, trial in _numbered(self._studies)}
+        asked = len(states)
+        told = next((number for number in range(asked) if states[number] not in FINISHED), asked)
+        return asked, told
+
+    def _is_told(self, number: int) -> bool:
+        return self._frozen(number).state in FINISHED
+
+    # Optuna's side.
+
+    def _open_study(self, name: str, pairing: Pairing, warm_start: tuple[Path, str] | None) -> optuna.Study:
+        study = optuna.create_study(
+            study_name=name,
+            storage=self._storage,
+            direction="maximize",
+            pruner=pruner_for(self.sweep.search.pruner),
+            load_if_exists=True,
+        )
+        if _SEEDS not in study.user_attrs:
+            older = _comparable_studies(self._storage, comparable_prefix(self._parts, pairing), name)
+            if warm_start is not None:
+                other, other_name = warm_start
+                prefix = comparable_prefix(self._parts, pairing, other_name)
+                older += _comparable_studies(_journal(other), prefix, name)
+            seeds = seeds_for(self._parts, pairing, older)
+            study.set_user_attr(_SEEDS, list(seeds.proposals))
+            self.is_new = True
+            self.seeded += len(seeds.proposals)
+            self.left_aside += seeds.left_aside
+        return study
+
+    @cached_property
+    def _methods(self) -> tuple[str, ...]:
+        return tuple(self.sweep.methods)
+
+    def _pairing(self, number: int) -> Pairing:
+        return self.sweep.pairings[number % len(self._studies)]
+
+    def _study(self, number: int) -> optuna.Study:
+        return self._studies[number % len(self._studies)]
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        return self._study(number).get_trials(deepcopy=False)[number // len(self._studies)]
+
+    def _open_trial(self, number: int) -> optuna.Trial:
+        return optuna.Trial(self._study(number), self._frozen(number)._trial_id)
+
+    def _experiment(self, number: int) -> Experiment:
+        """Asks Optuna for trial `number`, or takes it up where it was left: half asked, or asked and not told."""
+        study, local = self._study(number), number // len(self._studies)
+        study.sampler = sampler_for(self.sweep.search, number, startup=len(self._methods) + 2)
+        proposal = self._fixed_proposal(number)
+        if len(study.get_trials(deepcopy=False)) <= local and proposal is not None:
+            study.enqueue_trial(proposal)
+        trials = study.get_trials(deepcopy=False)
+        is_new = len(trials) <= local or trials[local].state == TrialState.WAITING
+        trial = study.ask() if is_new else self._open_trial(number)
+        self._suggest(trial, self._pairing(number))
+        experiment = self.experiment(number)
+        stages = {
+            role: [one.address for one in of_role] for role, of_role in stages_of(self._parts, experiment).items()
+        }
+        trial.set_user_attr("method", experiment.method)
+        trial.set_user_attr("stages", json.dumps(stages))
+        return experiment
+
+    def _fixed_proposal(self, number: int) -> Proposal | None:
+        """Returns what a pairing's first trials try: each method's defaults, then what older studies found."""
+        local = number // len(self._studies)
+        if local < len(self._methods):
+            return self._default_proposal(number)
+        seeds: list[Proposal] = self._study(number).user_attrs[_SEEDS]
+        return dict(enumerate(seeds)).get(local - len(self._methods))
+
+    def _default_proposal(self, number: int) -> Proposal:
+        method, pairing = self._methods[number // len(self._studies)], self._pairing(number)
+        params = default_params(self.sweep, pairing, method)
+        varying = {name: value for name, value in params.items() if name in self.sweep.space and self._varies(name)}
+        return {"method": method, **varying}
+
+    def _varies(self, name: str) -> bool:
+        return self.sweep.space[name].varies
+
+    def _suggest(self, trial: optuna.Trial, pairing: Pairing) -> None:
+        method = self._methods[0]
+        if len(self._methods) > 1:
+            method = trial.suggest_categorical("method", self._methods)
+        for name, dimension in self.sweep.space.items():
+            if dimension.varies and dimension.exists(name, method, pairing.name):
+                suggest(trial, name, dimension)
+
+    def _write(self, number: int, outcome: Outcome) -> None:
+        trial = self._open_trial(number)
+        for step, value in sorted(outcome.intermediate.items()):
+            if step not in self._frozen(number).intermediate_values:
+                trial.report(value, step)
+        trial.set_user_attr("values", dict(outcome.values))
+        if outcome.error is not None:
+            trial.set_user_attr("error", outcome.error)
+        study, objective = self._study(number), self.sweep.objective.labels
+        # Optuna asks the sampler's opinion of a result; grid search's is to stop an optimize loop that is not there.
+        study.sampler = RandomSampler()
+        if outcome.state == "complete":
+            study.tell(trial, outcome.values[objective])
+        else:
+            study.tell(trial, state=TrialState.PRUNED if outcome.state == "pruned" else TrialState.FAIL)
+
+
+def suggest(trial: optuna.Trial, name: str, dimension: Dimension) -> None:
+    """Asks Optuna for one varying dimension."""
+    if dimension.choice is not None:
+        trial.suggest_categorical(name, dimension.choice)
+    elif dimension.int_ is not None:
+        trial.suggest_int(name, *dimension.int_, log=dimension.log)
+    elif dimension.log_uniform is not None:
+        trial.suggest_float(name, *dimension.log_uniform, log=True)
+    elif dimension.uniform is not None:
+        low, high = dimension.uniform
+        step = (high - low) / (dimension.points - 1) if dimension.points else None
+        trial.suggest_float(name, low, high, step=step)
+
+
+def read_trials(path: Path, names: Sequence[str]) -> list[tuple[int, FrozenTrial]]:
+    """Returns number and Optuna trial of every trial in the studies `names`, by number, and writes nothing."""
+    if not path.exists() or not names:
+        return []
+    storage = _journal(path)
+    known = {study.study_name for study in storage.get_all_studies()}
+    if not known.issuperset(names):
+        return []
+    return _numbered([optuna.load_study(study_name=name, storage=storage) for name in names])
+
+
+def experiment_of(sweep: Sweep, number: int, trial: FrozenTrial) -> Experiment:
+    """Returns what a trial tries, from its parameters in the study."""
+    methods, pairing = tuple(sweep.methods), sweep.pairings[number % len(sweep.pairings)]
+    method = str(trial.params.get("method", methods[0]))
+    params = dict(sweep.settings_of(method))
+    for name, dimension in sweep.space.items():
+        if not dimension.exists(name, method, pairing.name):
+            continue
+        if dimension.constant is not None:
+            params[name] = dimension.constant
+        elif name in trial.params:  # a reader may come while the driver is still asking
+            params[name] = trial.params[name]
+    default = number // len(sweep.pairings) < len(methods)
+    return Experiment(number, pairing.name, method, params, default)
+
+
+def mend_journal(path: Path) -> None:
+    """Cuts off a last line that a dying writer did not finish; Optuna cannot open a journal that goes on after one."""
+    if not path.exists():
+        return
+    with path.open("r+b") as file:
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            file.truncate(whole)
+
+
+def _comparable_studies(storage: JournalStorage, prefix: str, but: str) -> list[optuna.Study]:
+    names = [study.study_name for study in storage.get_all_studies()]
+    older = [name for name in names if name.startswith(f"{prefix}/") and name != but]
+    return [optuna.load_study(study_name=name, storage=storage) for name in reversed(older)]
+
+
+def _journal(path: Path) -> JournalStorage:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return JournalStorage(JournalFileBackend(str(path)))
+
+
+def _numbered(studies: Sequence[optuna.Study]) -> list[tuple[int, FrozenTrial]]:
+    found = [
+        (trial.number * len(studies) + index, trial)
+        for index, study in enumerate(studies)
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state != TrialState.WAITING
+    ]
+    return sorted(found, key=lambda pair: pair[0])
