@@ -1,0 +1,82 @@
+"""A real MLflow server that is killed in the middle of a projection and comes back."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from w2s_ray.search.record import COMPLETE, FAILED, PRUNED
+from w2s_ray.tracking import Projection
+from w2s_ray.tracking.ui import choose_port, ui_command, ui_environment, wait_until_up
+
+Look = Callable[..., Any]
+
+
+@contextmanager
+def server(uri: str, port: int, artifacts: Path) -> Iterator[Callable[[], None]]:
+    """Runs an MLflow server; gives a function that kills it with all its processes, as a machine's end would."""
+    process = subprocess.Popen(
+        ui_command(uri, port, artifacts=str(artifacts)),
+        env=ui_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+    def kill() -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(20)
+
+    try:
+        assert wait_until_up(f"http://127.0.0.1:{port}", 120, lambda: process.poll() is None)
+        yield kill
+    finally:
+        kill()
+
+
+class KilledAt:
+    """A client whose server is killed at its n-th call."""
+
+    def __init__(self, client: Any, calls: int, kill: Callable[[], None]) -> None:
+        self._client, self._left, self._kill = client, calls, kill
+
+    def __getattr__(self, name: str) -> Any:
+        self._left -= 1
+        if self._left == 0:
+            self._kill()
+        return getattr(self._client, name)
+
+
+@pytest.mark.slow
+def test_a_server_killed_while_it_is_written_to_ends_up_whole(
+    fake: Any, new_uri: Look, shown: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    record = fake.record(COMPLETE, COMPLETE, FAILED, PRUNED)
+    backend, whole, port = new_uri(), new_uri(), choose_port(None)
+    report = tmp_path / "report"
+    report.mkdir()
+    (report / "report.md").write_text("# Report", encoding="utf-8")
+    Projection(whole, "small").update(record)
+    projection = Projection(f"http://127.0.0.1:{port}", "small")
+    with server(backend, port, tmp_path / "artifacts") as kill:
+        projection.open()
+        assert projection._runs is not None
+        projection._runs._client = KilledAt(projection._runs._client, 20, kill)
+        with pytest.raises(Exception, match=r"Connection refused|Max retries|Connection aborted|timed out"):
+            projection.update(record)
+    assert 0 < len(shown(backend).runs) < len(shown(whole).runs)
+    with server(backend, port, tmp_path / "artifacts"):
+        projection.update(record)
+        projection.log_report(report)
+        before = shown(backend).content()
+        projection.update(record)
+        assert shown(backend).content() == before
+    assert [path.name for path in (tmp_path / "artifacts").rglob("*.md")] == ["report.md"]
+    assert before == shown(whole).content()

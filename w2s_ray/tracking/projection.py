@@ -1,0 +1,131 @@
+"""A sweep's record written to MLflow: its run, a run per trained stage, a run per trial.
+
+Written by one process, the driver or `w2s track`. Any number of updates with any interruptions leave the same runs as
+one update with the last record. A stage that is stored and a trial that has ended cannot change, so within one
+projection they are looked at once.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from w2s_ray.search.record import SweepRecord, TrialRecord
+from w2s_ray.tracking.client import connect
+from w2s_ray.tracking.location import artifact_root, tracking_uri
+from w2s_ray.tracking.runs import Runs
+from w2s_ray.tracking.stage_run import stage_run
+from w2s_ray.tracking.sweep_run import sweep_run
+from w2s_ray.tracking.trial_run import OPEN, trial_run
+from w2s_ray.tracking.view import experiment_tags
+
+_REPORT = "w2s.report"
+
+
+class Projection:
+    """The runs of one sweep. Costs nothing to construct; not for use by two threads at once.
+
+    Args:
+        uri: of MLflow, as `tracking_uri` gives it.
+        name: of the sweep, and so of the experiment.
+        artifacts: where a new experiment's artifacts go, as `artifact_root` gives it.
+    """
+
+    def __init__(self, uri: str, name: str, artifacts: str | None = None) -> None:
+        self._uri, self._name, self._artifacts = uri, name, artifacts
+        self._runs: Runs | None = None
+        self._parent: str | None = None
+        self._stages: set[str] = set()
+        self._trials: dict[int, TrialRecord] = {}
+
+    def open(self) -> None:
+        """Connects, makes what is missing and looks up which runs are there. `update` does it when it has to."""
+        if self._runs is None:
+            self._client = connect(self._uri)
+            self._runs = Runs(self._client, self._name, self._artifacts)
+
+    def update(self, record: SweepRecord) -> None:
+        """Makes MLflow show the record. Raises what mlflow raises; the next update then goes on from what is there."""
+        try:
+            self.open()
+            if record.trials:
+                self._update(record)
+        except BaseException:
+            self._forget()
+            raise
+
+    def log_report(self, folder: Path) -> None:
+        """Puts the files of the report onto the sweep's run, if one has changed. Comes after an update."""
+        if self._runs is None or self._parent is None:
+            raise RuntimeError("log_report comes after an update with a trial in it")
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path, folder))
+        digest = _digest(files)
+        try:
+            if self._runs.tag(self._parent, _REPORT) != digest:
+                for path in files:
+                    place = Path("report", path.relative_to(folder).parent)
+                    self._client.log_artifact(self._parent, str(path), place.as_posix())
+                self._client.set_tag(self._parent, _REPORT, digest)
+        except BaseException:
+            self._forget()
+            raise
+
+    def _update(self, record: SweepRecord) -> None:
+        assert self._runs is not None
+        whole = sweep_run(record, record.study)
+        # The sweep's run is made first, since the others name it, and filled last, when they are there.
+        parent = self._runs.find(whole.key) or self._runs.create(whole).run_id
+        if parent != self._parent:
+            self._parent, self._stages, self._trials = parent, set(), {}
+            self._runs.describe(experiment_tags(record.sweep))
+        for address, owner in _trained(record):
+            self._write_stage(record, address, owner)
+        for trial in record.trials:
+            if self._trials.get(trial.number) != trial:
+                self._runs.write(trial_run(record, trial, record.study), parent)
+                if trial.state not in OPEN:
+                    self._trials[trial.number] = trial
+        if self._runs.write(whole) != parent:  # it had to be replaced, and the others name the old one
+            self._update(record)
+
+    def _write_stage(self, record: SweepRecord, address: str, owner: int | None) -> None:
+        assert self._runs is not None
+        stored = record.store.read(address) if address not in self._stages else None
+        if stored is not None:
+            self._runs.write(stage_run(stored, owner), self._parent)
+            self._stages.add(address)
+
+    def _forget(self) -> None:
+        """After an error nobody knows what arrived, so everything is looked up again."""
+        self._runs, self._parent, self._stages, self._trials = None, None, set(), {}
+
+
+def project(record: SweepRecord, report: Path | None = None) -> str:
+    """Projects a sweep now, with the folder of its report if there is one; returns the URI. Raises as mlflow does."""
+    uri = tracking_uri(record.sweep, record.store)
+    projection = Projection(uri, record.sweep.name, artifact_root(uri, record.store))
+    projection.update(record)
+    if record.trials and report is not None and report.is_dir():
+        projection.log_report(report)
+    return uri
+
+
+def _trained(record: SweepRecord) -> Iterator[tuple[str, int | None]]:
+    """Yields the addresses of all trials' stages, each once, with the first trial it was made for; None if for all."""
+    seen: set[str] = set()
+    for trial in record.trials:
+        for role, addresses in trial.stages.items():
+            for address in addresses:
+                if address not in seen:
+                    seen.add(address)
+                    yield address, None if role in ("weak", "ceiling") else trial.number
+
+
+def _is_hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def _digest(files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,190 @@
+"""The runs of one MLflow experiment, found by their keys and written until they are as planned.
+
+A run is created with its key and gets its digest last, so one without the planned digest was not finished, or has
+changed, and is written again; what it already holds of a metric is not logged twice. MLflow lets neither params nor
+points be taken back: a run in which one is wrong is deleted and made anew. So is the second of two runs of one key,
+which two writers at once, or a server that answered too late, can leave behind.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from w2s_ray.tracking.planned import RUNNING, PlannedRun, Point
+
+KEY, DIGEST, REPLACED, PARENT = "w2s.key", "w2s.digest", "w2s.replaced", "mlflow.parentRunId"
+
+_PAGE = 1000
+_MOST_METRICS, _MOST_OTHERS = 800, 100  # MLflow takes 1,000 metrics, 100 params, 100 tags and 1,000 of all at once
+
+
+@dataclass
+class _Known:
+    """What is in MLflow. `points` is None until the metrics' histories were read."""
+
+    run_id: str
+    name: str = ""
+    status: str = RUNNING
+    start: int = 0
+    digest: str | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: tuple[str, ...] = ()
+    points: set[Point] | None = None
+
+
+class Runs:
+    """Writes planned runs into the experiment called `name`, which is made, or restored if somebody deleted it.
+
+    Args:
+        client: an MlflowClient.
+        artifacts: where a new experiment's artifacts go; None leaves it to MLflow.
+    """
+
+    def __init__(self, client: Any, name: str, artifacts: str | None) -> None:
+        self._client = client
+        self._experiment = _experiment(client, name, artifacts)
+        self._known: dict[str, _Known] = {}
+        for run in self._active():
+            self._recognise(run)
+
+    def describe(self, tags: Mapping[str, str]) -> None:
+        """Gives the experiment these tags, where it does not have them."""
+        there = self._client.get_experiment(self._experiment).tags
+        for name, value in tags.items():
+            if there.get(name) != value:
+                self._client.set_experiment_tag(self._experiment, name, value)
+
+    def find(self, key: str) -> str | None:
+        """Returns the id of the run with this key."""
+        known = self._known.get(key)
+        return known.run_id if known else None
+
+    def write(self, run: PlannedRun, parent: str | None = None) -> str:
+        """Makes the run in MLflow equal to the planned one; does nothing if it is. Returns its id."""
+        digest, known = run.digest(parent), self._known.get(run.key)
+        if known and known.digest == digest:
+            return known.run_id
+        if known and self._is_wrong(known, run):
+            self._delete(known.run_id)
+            known = None
+        if known is None:
+            known = self.create(run, parent)
+            tags: dict[str, str] = {}
+        else:
+            tags = {**_tags(run, parent), **({"mlflow.runName": run.name} if known.name != run.name else {})}
+        self._set_status(known, run)
+        self._log(known, run, {**tags, DIGEST: digest})
+        known.digest, known.name, known.params = digest, run.name, run.params
+        return known.run_id
+
+    def create(self, run: PlannedRun, parent: str | None = None) -> _Known:
+        """Makes a run with nothing but name, start and tags; `write` fills it."""
+        made = self._client.create_run(
+            self._experiment, start_time=run.start, tags=_tags(run, parent), run_name=run.name
+        )
+        self._known[run.key] = _Known(made.info.run_id, run.name, start=run.start, points=set())
+        return self._known[run.key]
+
+    def tag(self, run_id: str, name: str) -> str | None:
+        """Returns a tag of a run as MLflow has it."""
+        value: str | None = self._client.get_run(run_id).data.tags.get(name)
+        return value
+
+    # What is there.
+
+    def _active(self) -> Iterator[Any]:
+        token = None
+        while True:
+            page = self._client.search_runs([self._experiment], max_results=_PAGE, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _recognise(self, run: Any) -> None:
+        """Takes note of a run of ours; deletes what should not be there."""
+        info, tags = run.info, run.data.tags
+        if KEY not in tags:
+            return
+        rival = self._known.get(tags[KEY])
+        # Of two with one key everybody keeps the same, so that two who tidy up at once do not delete both.
+        if REPLACED in tags or (rival and rival.run_id < info.run_id):
+            self._delete(info.run_id)
+            return
+        if rival:
+            self._delete(rival.run_id)
+        self._known[tags[KEY]] = _Known(
+            run_id=info.run_id,
+            name=info.run_name,
+            status=info.status,
+            start=info.start_time,
+            digest=tags.get(DIGEST),
+            params=run.data.params,
+            metrics=tuple(run.data.metrics),
+        )
+
+    def _points(self, known: _Known) -> set[Point]:
+        if known.points is None:
+            histories = (self._client.get_metric_history(known.run_id, key) for key in known.metrics)
+            known.points = {Point(m.key, m.value, m.step, m.timestamp) for history in histories for m in history}
+        return known.points
+
+    def _is_wrong(self, known: _Known, run: PlannedRun) -> bool:
+        """Whether the run holds something that cannot be taken back and should not be there."""
+        planned = {(point.key, point.step): point for point in run.points}
+        return (
+            known.start != run.start
+            or any(run.params.get(name) != value for name, value in known.params.items())
+            or any(planned.get((point.key, point.step), point) != point for point in self._points(known))
+        )
+
+    # What is written.
+
+    def _delete(self, run_id: str) -> None:
+        # The mark outlives the deletion: restoring an experiment in the UI brings all its deleted runs back.
+        self._client.set_tag(run_id, REPLACED, "true")
+        self._client.delete_run(run_id)
+
+    def _set_status(self, known: _Known, run: PlannedRun) -> None:
+        if run.status != RUNNING:
+            self._client.set_terminated(known.run_id, run.status, run.end)
+        elif known.status != RUNNING:
+            self._client.update_run(known.run_id, status=RUNNING)
+        known.status = run.status
+
+    def _log(self, known: _Known, run: PlannedRun, tags: Mapping[str, str]) -> None:
+        """Logs what is missing, the tags with the last batch."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        there = self._points(known)
+        metrics = [Metric(p.key, p.value, p.time, p.step) for p in run.points if p not in there]
+        params = [Param(name, value) for name, value in run.params.items() if name not in known.params]
+        metric_batches, param_batches = _batches(metrics, _MOST_METRICS), _batches(params, _MOST_OTHERS)
+        count = max(len(metric_batches), len(param_batches), 1)
+        for number in range(count):
+            self._client.log_batch(
+                known.run_id,
+                metrics=metric_batches[number] if number < len(metric_batches) else [],
+                params=param_batches[number] if number < len(param_batches) else [],
+                tags=[RunTag(name, value) for name, value in tags.items()] if number == count - 1 else [],
+            )
+        there.update(run.points)
+
+
+def _experiment(client: Any, name: str, artifacts: str | None) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        made: str = client.create_experiment(name, artifact_location=artifacts)
+        return made
+    if found.lifecycle_stage != "active":
+        client.restore_experiment(found.experiment_id)
+    identifier: str = found.experiment_id
+    return identifier
+
+
+def _tags(run: PlannedRun, parent: str | None) -> dict[str, str]:
+    return {**run.tags, KEY: run.key, "mlflow.source.name": "w2s", **({PARENT: parent} if parent else {})}
+
+
+def _batches(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
