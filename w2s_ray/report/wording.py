@@ -1,0 +1,155 @@
+"""The answer in sentences, and what has to be said with it. Plain text: the terminal and Markdown say the same.
+
+Accuracies are in per cent with one decimal, their differences in points, PGR with two decimals; an interval stands in
+brackets behind its estimate.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from w2s_ray.report.answers import ORACLE, PairingAnswer, Report, Selection
+from w2s_ray.report.statistics import Interval
+from w2s_ray.spec.method import Value
+
+NONE = "–"
+_OVERLAP = (
+    "All models of a pairing meet the same test examples, so two of them can differ clearly while their own intervals "
+    "overlap; the comparison with the naive default is paired."
+)
+
+
+def percent(interval: Interval) -> str:
+    """Returns an accuracy as in `76.3 % [75.0, 77.6]`."""
+    if interval.estimate is None or interval.low is None or interval.high is None:
+        return NONE
+    return f"{100 * interval.estimate:.1f} % [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+
+
+def points(interval: Interval) -> str:
+    """Returns a difference of accuracies as in `+1.2 points [0.3, 2.1]`."""
+    if interval.estimate is None or interval.low is None or interval.high is None:
+        return NONE
+    numbers = (f"{100 * value + 0.0:.1f}" for value in (interval.low, interval.high))
+    return f"{_signed(interval.estimate)} points [{', '.join(_no_minus_zero(number) for number in numbers)}]"
+
+
+def ratio(interval: Interval) -> str:
+    """Returns a PGR as in `0.42 [0.10, 0.81]`, or `undefined`."""
+    if interval.estimate is None or interval.low is None or interval.high is None:
+        return "undefined"
+    estimate, low, high = (_no_minus_zero(f"{value:.2f}") for value in (interval.estimate, interval.low, interval.high))
+    return f"{estimate} [{low}, {high}]"
+
+
+def share(value: float | None) -> str:
+    """Returns a fraction in per cent as in `91.0 %`."""
+    return NONE if value is None else f"{100 * value:.1f} %"
+
+
+def settings(params: Mapping[str, Value]) -> str:
+    """Returns parameters as in `lr=0.002, epochs=7`."""
+    shown = (f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in params.items())
+    return ", ".join(shown) or "the model's own"
+
+
+def answer_of(pairing: PairingAnswer) -> str:
+    """Returns the answer for one pairing: which method, how much of the gap, and whether it beats the naive default."""
+    best = pairing.best_answer
+    if best is None:
+        return "no trial has finished yet."
+    accuracies = (
+        f"weak {share(pairing.weak_accuracy.estimate)}, student {share(best.student.estimate)}, "
+        f"ceiling {share(pairing.ceiling_accuracy.estimate)}"
+    )
+    if best.pgr.is_defined:
+        head = f"{best.method}, best on validation, recovers {ratio(best.pgr)} of the gap ({accuracies})."
+    else:
+        head = f"{best.method} is best on validation; its PGR is undefined ({accuracies})."
+    return f"{head} {_against_default(pairing)}"
+
+
+def notes_of(report: Report) -> list[str]:
+    """Returns what a reader has to know to trust the numbers neither too little nor too much."""
+    notes = [_selection_note(report), _interval_note(report), _OVERLAP]
+    if len(report.pairings) > 1:
+        notes.append("Compare PGR within a pairing: across pairings the smallest gap has the noisiest PGR.")
+    for pairing in report.pairings:
+        notes += [f"{pairing.name}: {note}" for note in _pairing_notes(pairing)]
+    return [*notes, _count_note(report)]
+
+
+def _against_default(pairing: PairingAnswer) -> str:
+    best, default, difference = pairing.best_answer, pairing.naive_default, pairing.improvement
+    if best is None or default is None or difference is None or difference.estimate is None:
+        return "The naive default has no finished trial to compare with."
+    if best.trial == default.trial:
+        return "That is the naive default itself: no other trial did better on validation."
+    if not difference.excludes_zero:
+        return f"Against the naive default it makes no clear difference at 95 %: {points(difference)}."
+    verb = "beats" if difference.estimate > 0 else "is worse than"
+    return f"It {verb} the naive default at 95 %: {points(difference)}."
+
+
+def _selection_note(report: Report) -> str:
+    labels = "ground truth (oracle)" if report.selected_by == ORACLE else "the weak supervisor's labels (weak)"
+    tested = "" if report.num_test is None else f" of {report.num_test:,} examples"
+    return (
+        f"Trials were chosen by mean validation accuracy against {labels}. The test split{tested} took part in no "
+        "choice; all accuracies and PGRs here are measured on it."
+    )
+
+
+def _interval_note(report: Report) -> str:
+    seeds = f"seed{'s' if len(report.seeds) > 1 else ''} {', '.join(map(str, report.seeds))}"
+    shown = sum(len(pairing.methods) for pairing in report.pairings)
+    many = f" None is corrected for there being {shown} of them." if shown > 1 else ""
+    if len(report.seeds) == 1:
+        what = (
+            f"over test examples alone: with one seed ({seeds[5:]}) nothing is known of how much another would change"
+        )
+    else:
+        what = f"over test examples and {seeds} together, paired"
+    few = " With two seeds they are a little too narrow." if len(report.seeds) == 2 else ""
+    return f"Intervals are 95 % each, {what}.{few}{many}"
+
+
+def _pairing_notes(pairing: PairingAnswer) -> list[str]:
+    notes = []
+    if pairing.methods and not pairing.methods[0].pgr.is_defined:
+        notes.append(
+            "PGR is undefined because the ceiling is not clearly above the weak model: "
+            f"{points(pairing.gap)}. More seeds, more test examples or models further apart would tell."
+        )
+    if pairing.unfinished:
+        notes.append(f"no finished trial of {', '.join(pairing.unfinished)}.")
+    if pairing.selection is not None:
+        notes.append(_regret(pairing.selection))
+    return notes
+
+
+def _regret(selection: Selection) -> str:
+    if selection.oracle == selection.weak:
+        return f"ground truth and weak labels choose the same trial, number {selection.oracle}."
+    return (
+        f"chosen with ground truth, trial {selection.oracle} ({selection.oracle_method}) has "
+        f"{share(selection.oracle_accuracy)}; chosen with weak labels, trial {selection.weak} "
+        f"({selection.weak_method}) has {share(selection.weak_accuracy)}. "
+        f"Having ground truth to choose with is worth {points(selection.regret)}."
+    )
+
+
+def _count_note(report: Report) -> str:
+    states: Counter[str] = Counter()
+    for pairing in report.pairings:
+        states.update(pairing.states)
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    return f"Trials: {counts or 'none'}, of {report.budget} asked for."
+
+
+def _signed(value: float) -> str:
+    text = _no_minus_zero(f"{100 * value:.1f}")
+    return text if text.startswith("-") or float(text) == 0 else f"+{text}"
+
+
+def _no_minus_zero(text: str) -> str:
+    return text[1:] if text.startswith("-") and float(text) == 0 else text
