@@ -1,0 +1,81 @@
+"""The command line as people and scripts meet it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+QUICKSTART = ROOT / "sweeps" / "quickstart.yaml"
+
+FROZEN_OPTIONS = {
+    "plan": {"--store", "--trials", "--json", "--help"},
+    "run": {"--store", "--trials", "--warm-start", "--take-over", "--help"},
+    "resume": {"--store", "--trials", "--take-over", "--help"},
+    "status": {"--store", "--json", "--help"},
+    "report": {"--store", "--json", "--help"},
+    "track": {"--store", "--help"},
+    "ui": {"--store", "--port", "--help"},
+    "gc": {"--store", "--yes", "--keep-weights", "--json", "--help"},
+}
+
+
+def w2s(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from w2s_ray.cli import main; main()", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", "NO_COLOR": "1"}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_changed_option_is_a_decision_not_an_accident() -> None:
+    import typer
+
+    from w2s_ray.cli import app
+
+    group = typer.main.get_command(app)
+    commands = group.commands  # type: ignore[attr-defined]
+    found = {
+        name: {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+        | {"--help"}
+        for name, command in commands.items()
+    }
+    assert found == FROZEN_OPTIONS
+
+
+@pytest.mark.parametrize("command", FROZEN_OPTIONS)
+def test_every_command_has_help_with_an_example(command: str, tmp_path: Path) -> None:
+    shown = w2s(command, "--help", cwd=tmp_path).stdout
+    assert f"Example: w2s {command}" in shown
+
+
+def test_running_a_broken_spec_exits_2_names_the_line_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    spec = tmp_path / "broken.yaml"
+    spec.write_text(QUICKSTART.read_text(encoding="utf-8").replace("trials: 24", "trails: 24"), encoding="utf-8")
+    done = w2s("run", str(spec), cwd=tmp_path)
+    assert done.returncode == 2
+    assert "broken.yaml:" in done.stderr
+    assert "did you mean 'trials'?" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["broken.yaml"]
+
+
+def test_a_plan_counts_stages_and_trainings_and_writes_nothing(tmp_path: Path) -> None:
+    done = w2s("plan", str(QUICKSTART), "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    assert set(plan) == {"sweep", "trials", "stages", "trainings"}
+    assert plan["sweep"] == "quickstart"
+    assert plan["trials"] == 24
+    assert plan["stages"]["stored"] == 0
+    assert plan["trainings"]["with_sharing"] < plan["trainings"]["without_sharing"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["resume", "status", "report", "track"])
+def test_an_unknown_sweep_is_named_with_what_there_is(command: str, tmp_path: Path) -> None:
+    done = w2s(command, "quickstrat", "--store", str(tmp_path / "store"), cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no sweep 'quickstrat'" in done.stderr
+    assert "Traceback" not in done.stderr

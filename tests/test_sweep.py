@@ -1,0 +1,197 @@
+"""Whole sweeps: the real command line, real Ray, real MLflow, real reviews and a real model."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from w2s_ray.search.folder import load_record, load_spec
+from w2s_ray.search.record import SweepRecord
+from w2s_ray.spec import Sweep, replace, yaml
+from w2s_ray.stages.store import Store
+
+LR = {"lr": {"log_uniform": [2e-4, 1e-2]}}
+QUICKSTART = Path(__file__).parents[1] / "sweeps" / "quickstart.yaml"
+
+
+def attempt(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from w2s_ray.cli import main; main()", *arguments]
+    environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200"}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=400, check=False)
+
+
+def w2s(*arguments: str, cwd: Path) -> str:
+    done = attempt(*arguments, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def reduced_quickstart(**changes: Any) -> Sweep:
+    """The quickstart with small splits, shallow models and few trials."""
+    sweep = yaml.load(QUICKSTART)
+    shallow = {
+        name: replace(model, depth=min(model.depth or 0, 2), baseline=replace(model.baseline, epochs=3, eval_every=5))
+        for name, model in sweep.models.items()
+    }
+    splits = replace(sweep.task.splits, weak=200, student=300, validation=200, test=300)
+    search = replace(sweep.search, **{"trials": 9, **changes.pop("search", {})})
+    task = replace(sweep.task, splits=splits)
+    return replace(sweep, task=task, models=shallow, seeds=(0, 1), search=search, **changes)
+
+
+def numbers(record: SweepRecord) -> list[Any]:
+    """All that a sweep found out, without times."""
+    return [
+        (trial.number, trial.state, trial.params, trial.values, trial.intermediate, trial.stages,
+         [record.store.get(address).record.summary for of_role in trial.stages.values() for address in of_role])
+        for trial in record.trials
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the reduced quickstart was run once from the command line."""
+    folder = tmp_path_factory.mktemp("sweep")
+    (folder / "quickstart.yaml").write_text(yaml.dump(reduced_quickstart()), encoding="utf-8")
+    w2s("run", "quickstart.yaml", cwd=folder)
+    return folder
+
+
+def test_the_quickstart_ends_with_an_answer_in_its_stable_form(folder: Path) -> None:
+    report = json.loads(w2s("report", "quickstart", "--json", cwd=folder))
+    assert set(report) == {"sweep", "task", "pairings"}
+    assert len(report["pairings"]) == 3
+    for pairing in report["pairings"]:
+        assert set(pairing) == {"weak", "strong", "weak_accuracy", "ceiling_accuracy", "methods"}
+        assert {method["method"] for method in pairing["methods"]} == {"naive", "confidence", "bootstrap"}
+        for method in pairing["methods"]:
+            assert set(method) == {
+                "method", "student_accuracy", "pgr", "pgr_low", "pgr_high", "params", "seeds", "selected_by"
+            }  # fmt: skip
+            assert 0.4 < method["student_accuracy"] < 1
+            assert method["seeds"] == [0, 1]
+            assert method["selected_by"] == "oracle"
+
+
+def test_every_stage_was_started_once(folder: Path) -> None:
+    lines = (folder / "w2s-runs/sweeps/quickstart/starts.jsonl").read_text(encoding="utf-8").splitlines()
+    addresses = [json.loads(line)["address"] for line in lines]
+    assert len(addresses) == len(set(addresses)) == len(list((folder / "w2s-runs/stages").iterdir()))
+
+
+def test_status_counts_trials_and_models(folder: Path) -> None:
+    status = json.loads(w2s("status", "quickstart", "--json", cwd=folder))
+    assert status["sweep"] == "quickstart"
+    assert status["state"] == "finished"
+    assert status["trials"] == {"complete": 9, "pruned": 0, "failed": 0, "running": 0, "waiting": 0}
+    assert status["stages"]["trained"] > 0
+    assert status["stages"]["reused"] > status["stages"]["trained"] / 2
+
+
+def test_running_again_plans_nothing_trains_nothing_and_gives_the_same_answer(folder: Path) -> None:
+    store = folder / "w2s-runs"
+    before = {path: path.stat().st_mtime_ns for path in (store / "stages").rglob("*")}
+    answer = w2s("report", "quickstart", "--json", cwd=folder)
+    plan = json.loads(w2s("plan", "quickstart.yaml", "--json", cwd=folder))
+    assert plan["stages"]["to_run"] == 0
+    assert plan["stages"]["stored"] == len(list((store / "stages").iterdir()))
+    w2s("resume", "quickstart", cwd=folder)
+    assert {path: path.stat().st_mtime_ns for path in (store / "stages").rglob("*")} == before
+    assert w2s("report", "quickstart", "--json", cwd=folder) == answer
+
+
+def test_mlflow_holds_each_trial_and_each_trained_stage_once(folder: Path) -> None:
+    store = Store(folder / "w2s-runs")
+    record = load_record(store, load_spec(store, "quickstart"))
+    with sqlite3.connect(store.root / "mlflow.db") as database:
+        kinds = database.execute("select value, count(*) from tags where key = 'kind' group by value").fetchall()
+        open_runs = database.execute("select count(*) from runs where status = 'RUNNING'").fetchone()[0]
+    trained = {address for trial in record.trials for of_role in trial.stages.values() for address in of_role}
+    assert dict(kinds) == {"sweep": 1, "trial": 9, "stage": len(trained)}
+    assert open_runs == 0
+
+
+def test_nothing_but_the_store_is_left_behind(folder: Path) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == ["quickstart.yaml", "w2s-runs"]
+    assert not list((folder / "w2s-runs/work").glob("*"))
+
+
+def test_what_a_finished_sweep_lost_is_made_again_to_the_letter(folder: Path) -> None:
+    store = Store(folder / "w2s-runs")
+    record = load_record(store, load_spec(store, "quickstart"))
+    student = store.get(record.trials[0].stages["student"][0])
+    before = student.file("predictions.parquet").read_bytes()
+    answer = w2s("report", "quickstart", "--json", cwd=folder)
+    student.path.joinpath("predictions.parquet").write_bytes(before[:-100])
+    lost = attempt("report", "quickstart", "--json", cwd=folder)
+    assert (lost.returncode, "w2s resume" in lost.stderr, "Traceback" in lost.stderr) == (1, True, False)
+    w2s("resume", "quickstart", cwd=folder)
+    assert store.get(record.trials[0].stages["student"][0]).file("predictions.parquet").read_bytes() == before
+    assert w2s("report", "quickstart", "--json", cwd=folder) == answer
+
+
+def test_the_same_spec_and_seeds_give_the_same_numbers_from_an_empty_store(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "quickstart.yaml").write_text(yaml.dump(reduced_quickstart()), encoding="utf-8")
+    w2s("run", "quickstart.yaml", cwd=tmp_path)
+    first, second = Store(folder / "w2s-runs"), Store(tmp_path / "w2s-runs")
+    assert numbers(load_record(second, load_spec(second, "quickstart"))) == numbers(
+        load_record(first, load_spec(first, "quickstart"))
+    )
+
+
+def test_a_bad_student_is_pruned_and_told_so_with_its_values(tmp_path: Path) -> None:
+    sweep = reduced_quickstart(
+        methods={"naive": {}},
+        space={"lr": {"choice": [1e-3, 1e-6]}, "epochs": {"choice": [3, 40]}},
+        search={"trials": 18, "parallelism": 2, "pruner": {"kind": "median", "startup_trials": 1}},
+    )
+    (tmp_path / "pruned.yaml").write_text(yaml.dump(sweep), encoding="utf-8")
+    w2s("run", "pruned.yaml", cwd=tmp_path)
+    store = Store(tmp_path / "w2s-runs")
+    record = load_record(store, load_spec(store, "quickstart"))
+    pruned = [trial for trial in record.trials if trial.state == "pruned"]
+    assert pruned
+    assert all(trial.intermediate and not trial.values for trial in pruned)
+    assert {trial.state for trial in record.trials} == {"pruned", "complete"}
+    assert not list((store.root / "work").glob("*"))
+
+
+def with_a_model_that_cannot_be(sweep: Sweep) -> Sweep:
+    """Gives the bootstrap chains a model with more layers than MiniLM has."""
+    broken = replace(sweep.models["minilm-2"], depth=99)
+    return replace(sweep, models={**sweep.models, "minilm-2": broken})
+
+
+def test_a_trial_that_fails_is_a_result_with_a_reason_and_not_the_end(tmp_path: Path) -> None:
+    sweep = reduced_quickstart(search={"trials": 6}, methods={"naive": {}, "bootstrap": {}}, space=LR)
+    (tmp_path / "failing.yaml").write_text(yaml.dump(with_a_model_that_cannot_be(sweep)), encoding="utf-8")
+    w2s("run", "failing.yaml", cwd=tmp_path)
+    status = json.loads(w2s("status", "quickstart", "--json", cwd=tmp_path))
+    assert status["trials"] == {"complete": 3, "pruned": 0, "failed": 3, "running": 0, "waiting": 0}
+    told = w2s("status", "quickstart", cwd=tmp_path)
+    assert "failed  trial 3: ValueError" in told
+    assert "99" in told
+
+
+def test_a_sweep_whose_trials_all_fail_stops_and_says_why(tmp_path: Path) -> None:
+    sweep = reduced_quickstart(search={"failures_in_a_row": 2, "parallelism": 2}, methods={"bootstrap": {}}, space=LR)
+    (tmp_path / "failing.yaml").write_text(yaml.dump(with_a_model_that_cannot_be(sweep)), encoding="utf-8")
+    done = attempt("run", "failing.yaml", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "trials failed in a row, the last with ValueError" in done.stderr
+    assert "99" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_more_cpus_than_the_machine_has_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    sweep = reduced_quickstart(resources={"default": {"cpus": 4096}})
+    (tmp_path / "large.yaml").write_text(yaml.dump(sweep), encoding="utf-8")
+    done = attempt("run", "large.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "asks for 4096 CPUs, this machine has" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["large.yaml"]

@@ -1,0 +1,219 @@
+"""The command `w2s`. Each command parses its arguments, calls the room that does the work, and prints what it says.
+
+Results go to standard output, progress and errors to standard error. Exit codes: 0 done, 1 the sweep could not be done,
+2 the request was wrong, 130 interrupted.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from w2s_ray.spec import Search, SpecError, Sweep, replace, yaml
+from w2s_ray.spec.sweep import DEFAULT_STORE
+from w2s_ray.stages.store import Store
+
+_PAGE_WIDTH = 110
+
+app = typer.Typer(
+    name="w2s",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Sweeps over weak-to-strong generalization experiments.",
+    epilog="Begin with: w2s plan sweeps/quickstart.yaml, then w2s run sweeps/quickstart.yaml",
+)
+
+Spec = Annotated[
+    Path, typer.Argument(help="The sweep's YAML file, such as sweeps/quickstart.yaml.", show_default=False)
+]
+Name = Annotated[str, typer.Argument(help="The sweep's name, as its spec says.", show_default=False)]
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        help=f"Folder of all results. Default: the spec's `store`, which is {DEFAULT_STORE}.",
+        show_default=False,
+    ),
+]
+Trials = Annotated[
+    int | None, typer.Option("--trials", min=1, help="Finished trials to reach; more than before extends the sweep.")
+]
+WarmStart = Annotated[
+    str | None,
+    typer.Option(
+        "--warm-start", help="Begin a new study with the compatible trials of this sweep.", show_default=False
+    ),
+]
+TakeOver = Annotated[
+    bool, typer.Option("--take-over", help="End another driver of this sweep on this machine, then go on.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+
+
+@app.command(epilog="Example: w2s plan sweeps/quickstart.yaml --json")
+def plan(spec: Spec, store: StoreOption = None, trials: Trials = None, as_json: AsJson = False) -> None:
+    """Show what a sweep would do and what is already there. Starts nothing, downloads nothing."""
+    from w2s_ray.search.plan import make_plan
+
+    sweep = _sweep(yaml.load(spec), store, trials)
+    made = make_plan(sweep, Store(sweep.store))
+    _show(made.to_json() if as_json else made.to_text())
+
+
+@app.command(epilog="Example: w2s run sweeps/quickstart.yaml --trials 48")
+def run(
+    spec: Spec,
+    store: StoreOption = None,
+    trials: Trials = None,
+    warm_start: WarmStart = None,
+    take_over: TakeOver = False,
+) -> None:
+    """Run a sweep, or carry on with it: what is finished is never done again."""
+    _run(_sweep(yaml.load(spec), store, trials), warm_start, take_over)
+
+
+@app.command(epilog="Example: w2s resume quickstart --trials 48")
+def resume(name: Name, store: StoreOption = None, trials: Trials = None, take_over: TakeOver = False) -> None:
+    """Carry on with a sweep by its name, with the spec kept beside its study."""
+    from w2s_ray.search.folder import load_spec
+
+    _run(_sweep(load_spec(_store(store), name), str(_store(store).root), trials), None, take_over)
+
+
+@app.command(epilog="Example: w2s status quickstart --json")
+def status(name: Name, store: StoreOption = None, as_json: AsJson = False) -> None:
+    """Show how far a sweep is. May be called while it runs."""
+    from w2s_ray.search.status import status_of
+
+    made = status_of(_record(name, store))
+    _show(made.to_json() if as_json else made.to_text())
+
+
+@app.command(epilog="Example: w2s report quickstart")
+def report(name: Name, store: StoreOption = None, as_json: AsJson = False) -> None:
+    """Answer: which method recovers how much of the gap, with intervals. Also writes files with figures."""
+    from w2s_ray.report import answers, print_report, to_json, write_report
+
+    record = _record(name, store)
+    made = answers(record)
+    if as_json:
+        _show(to_json(made))
+        return
+    print_report(made, _console())
+    folder = write_report(record, record.store.sweep_folder(name) / "report")
+    print(f"Figures and tables: {folder}", file=sys.stderr)
+
+
+@app.command(epilog="Example: w2s track quickstart")
+def track(name: Name, store: StoreOption = None) -> None:
+    """Show a sweep in MLflow again, from study and store alone; gives the same runs, never twice."""
+    from w2s_ray.search.lease import lease
+    from w2s_ray.tracking import project
+
+    record = _record(name, store)
+    with lease(record.store, name):
+        uri = project(record, record.store.sweep_folder(name) / "report")
+    print(f"{name} is in MLflow at {uri}")
+
+
+@app.command(epilog="Example: w2s ui --port 5001")
+def ui(
+    store: StoreOption = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port on this machine. Default: the first free one from 5000.")
+    ] = None,
+) -> None:
+    """Open the MLflow UI on the sweeps of a store; Ctrl-C closes it."""
+    from w2s_ray.tracking.ui import serve
+
+    raise typer.Exit(serve(_store(store), port))
+
+
+@app.command(epilog="Example: w2s gc --keep-weights 3 --yes")
+def gc(
+    store: StoreOption = None,
+    yes: Annotated[bool, typer.Option("--yes/--dry-run", help="Remove it. Without this, gc only shows.")] = False,
+    keep_weights: Annotated[
+        int | None,
+        typer.Option(min=0, help="Keep weights of the best N students of each pairing. Default: of all not pruned."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show, or remove, what no sweep of a store needs: stages, checkpoints, weights of pruned students, leftovers."""
+    from w2s_ray.search.collect import collect
+
+    made = collect(_store(store), keep_weights=keep_weights, yes=yes)
+    _show(made.to_json() if as_json else made.to_text())
+
+
+def main() -> None:
+    """Runs the command line and turns expected errors into one clear message and an exit code."""
+    from w2s_ray.assets import AssetError
+    from w2s_ray.search.folder import UnknownSweepError
+    from w2s_ray.search.lease import SweepInUseError
+    from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError
+
+    try:
+        app()
+    except (SpecError, UnknownSweepError) as error:
+        _fail(error, 2)
+    except (AssetError, SweepInUseError, StoreUnavailableError, ValueError) as error:
+        _fail(error, 1)
+    except MissingStageError as error:
+        _fail(f"{error}; w2s resume NAME makes it again", 1)
+
+
+def _run(sweep: Sweep, warm_start: str | None, take_over: bool) -> None:
+    from w2s_ray.report import answers, print_report
+    from w2s_ray.search.driver import RayStartError, SweepFailedError
+    from w2s_ray.search.driver import run as run_sweep
+    from w2s_ray.search.signals import INTERRUPTED
+
+    try:
+        record = run_sweep(sweep, warm_start=warm_start, take_over=take_over)
+    except KeyboardInterrupt:
+        _fail(f"interrupted; carry on with: w2s resume {sweep.name} --store {Store(sweep.store).root}", INTERRUPTED)
+    except RayStartError as error:
+        _fail(f"{error}; carry on with: w2s resume {sweep.name} --store {Store(sweep.store).root}", 1)
+    except SweepFailedError as error:
+        _fail(f"{error}; mend the cause and run again, or see: w2s status {sweep.name}", 1)
+    print_report(answers(record), _console())
+
+
+def _sweep(sweep: Sweep, store: str | None, trials: int | None) -> Sweep:
+    """Applies the command line's options to a spec."""
+    changes: dict[str, Any] = {"store": store} if store else {}
+    if trials:
+        changes["search"] = Search.model_validate({**sweep.search.model_dump(), "trials": trials})
+    return replace(sweep, **changes)
+
+
+def _store(store: str | None) -> Store:
+    return Store(store or DEFAULT_STORE)
+
+
+def _record(name: str, store: str | None) -> Any:
+    from w2s_ray.search.folder import load_record, load_spec
+
+    folder = _store(store)
+    return load_record(folder, load_spec(folder, name))
+
+
+def _console() -> Console:
+    """Standard output; wide enough for the report's tables where it is no terminal."""
+    return Console() if sys.stdout.isatty() else Console(width=_PAGE_WIDTH)
+
+
+def _show(content: object) -> None:
+    print(content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def _fail(error: Exception | str, code: int) -> NoReturn:
+    message = error.args[0] if isinstance(error, LookupError) and error.args else error
+    print(f"w2s: {message}", file=sys.stderr)
+    raise SystemExit(code)
