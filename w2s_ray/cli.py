@@ -6,12 +6,15 @@ Results go to standard output, progress and errors to standard error. Exit codes
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 
+from w2s_ray.search.signals import INTERRUPTED
 from w2s_ray.spec import Search, SpecError, Sweep, replace, yaml
 from w2s_ray.spec.sweep import DEFAULT_STORE
 from w2s_ray.stages.store import Store
@@ -74,15 +77,17 @@ def run(
     take_over: TakeOver = False,
 ) -> None:
     """Run a sweep, or carry on with it: what is finished is never done again."""
-    _run(_sweep(yaml.load(spec), store, trials), warm_start, take_over)
+    with _early_interrupts():
+        _run(_sweep(yaml.load(spec), store, trials), warm_start, take_over)
 
 
 @app.command(epilog="Example: w2s resume quickstart --trials 48")
 def resume(name: Name, store: StoreOption = None, trials: Trials = None, take_over: TakeOver = False) -> None:
     """Carry on with a sweep by its name, with the spec kept beside its study."""
-    from w2s_ray.search.folder import load_spec
+    with _early_interrupts():
+        from w2s_ray.search.folder import load_spec
 
-    _run(_sweep(load_spec(_store(store), name), str(_store(store).root), trials), None, take_over)
+        _run(_sweep(load_spec(_store(store), name), str(_store(store).root), trials), None, take_over)
 
 
 @app.command(epilog="Example: w2s status quickstart --json")
@@ -168,11 +173,19 @@ def main() -> None:
         _fail(f"{error}; w2s resume NAME makes it again", 1)
 
 
+@contextmanager
+def _early_interrupts() -> Iterator[None]:
+    """Says what to do after a Ctrl-C before the driver listens for it; typer would end without a word."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _fail("interrupted before the sweep was opened; the same command starts or resumes it", INTERRUPTED)
+
+
 def _run(sweep: Sweep, warm_start: str | None, take_over: bool) -> None:
     from w2s_ray.report import answers, print_report
     from w2s_ray.search.driver import RayStartError, SweepFailedError
     from w2s_ray.search.driver import run as run_sweep
-    from w2s_ray.search.signals import INTERRUPTED
 
     try:
         record = run_sweep(sweep, warm_start=warm_start, take_over=take_over)

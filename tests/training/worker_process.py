@@ -70,6 +70,10 @@ def main(rank: int, size: int, folder: Path) -> None:
         finetune(Net(seed=0), problem, TRAINING, Loss(), 0, worker)
     except TrainingDiverged as error:
         (folder / f"diverged-{mark}.json").write_text(json.dumps(error.step))
+    if size > 1:
+        # Left to the interpreter's end, gloo's threads now and then abort the process when its peer is already gone.
+        dist.barrier()
+        dist.destroy_process_group()
 
 
 if __name__ == "__main__":
