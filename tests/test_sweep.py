@@ -174,8 +174,8 @@ def test_a_trial_that_fails_is_a_result_with_a_reason_and_not_the_end(tmp_path: 
     status = json.loads(w2s("status", "quickstart", "--json", cwd=tmp_path))
     assert status["trials"] == {"complete": 3, "pruned": 0, "failed": 3, "running": 0, "waiting": 0}
     told = w2s("status", "quickstart", cwd=tmp_path)
-    assert "failed  trial 3: ValueError" in told
-    assert "99" in told
+    assert "failed  trials 3, 4, 5: ValueError: depth must be within [0, 6], the number of layers, got 99" in told
+    assert ", in truncate\n" in told  # the traceback, from the process that failed
 
 
 def test_a_sweep_whose_trials_all_fail_stops_and_says_why(tmp_path: Path) -> None:

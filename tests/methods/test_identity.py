@@ -72,8 +72,10 @@ EXECUTION: dict[str, Any] = {
             "workers": 2,
             "micro_batch": 8,
             "checkpoint_seconds": 5.0,
+            "retries": 9,
         }.items()
     },
+    "resources.store_patience": 9.0,
     "store": "elsewhere",
     "tracking.enabled": False,
     "tracking.uri": "sqlite:///another.db",

@@ -98,3 +98,68 @@ def test_two_workers_of_ray_train_give_the_student_that_one_gives(ray: Any, smal
         of_workers.append(store.get(stage.address).predictions())
     assert of_workers[0].ids.tolist() == of_workers[1].ids.tolist()
     np.testing.assert_allclose(of_workers[0].probabilities, of_workers[1].probabilities, atol=1e-4)
+
+
+def failures(store: Store, sweep: Sweep) -> list[dict[str, Any]]:
+    path = store.sweep_folder(sweep.name) / "failures.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def test_a_failure_that_passes_is_tried_again_and_kept_on_record(ray: Any, small: Sweep) -> None:
+    store, stage = Store(small.store), student(small)
+    in_the_way = store.work(stage.address)
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.touch()
+    done = start_broker(store, small.name).produce.remote(stage, 0)
+    wait_for(lambda: failures(store, small))
+    in_the_way.unlink()
+    ray.get(done)
+    assert store.has(stage.address)
+    assert {(line["address"], line["verdict"], line["again"]) for line in failures(store, small)} == {
+        (stage.address, "failed", True)
+    }
+
+
+def test_a_failure_that_lasts_ends_after_its_retries_with_its_traceback(ray: Any, small: Sweep) -> None:
+    small = replace(small, resources=replace(small.resources, default=Resources(retries=1)))
+    store, stage = Store(small.store), student(small)
+    store.work(stage.address).parent.mkdir(parents=True)
+    store.work(stage.address).touch()
+    with pytest.raises(OSError, match=stage.address):
+        ray.get(start_broker(store, small.name).produce.remote(stage, 0))
+    assert [line["again"] for line in failures(store, small)] == [True, False]
+    assert all("in _submit" in line["traceback"] for line in failures(store, small))
+
+
+def test_a_process_that_is_killed_costs_no_retry(ray: Any, small: Sweep) -> None:
+    import psutil
+
+    small = replace(small, resources=replace(small.resources, default=Resources(retries=0, checkpoint_seconds=0.2)))
+    store, stage = Store(small.store), student(small, epochs=4000)
+    done = start_broker(store, small.name).produce.remote(stage, 0)
+    label = f"ray::{stage.execution.label}"
+
+    def workers() -> list[psutil.Process]:
+        family = psutil.Process().children(recursive=True)
+        return [one for one in family if " ".join(one.cmdline()).startswith(label)]
+
+    wait_for(lambda: list(store.work(stage.address).glob("checkpoints/*.safetensors")) and workers())
+    workers()[0].kill()
+    ray.get(done)
+    assert [(line["verdict"], line["again"]) for line in failures(store, small)] == [("died", True)]
+
+
+def test_a_store_that_is_not_there_is_waited_for_and_the_wait_is_seen(ray: Any, small: Sweep) -> None:
+    store, stage = Store(small.store), student(small)
+    away = store.root.with_name("away")
+    broker = start_broker(store, small.name)
+    ray.get(broker.produce.remote(Parts(small).examples, 0))
+    store.root.rename(away)
+    done = broker.produce.remote(stage, 0)
+    wait_for(
+        lambda: any(label.startswith("paused (StoreUnavailableError") for label in ray.get(broker.running.remote()))
+    )
+    away.rename(store.root)
+    ray.get(done)
+    assert store.has(stage.address)
+    assert failures(store, small) == []

@@ -119,7 +119,7 @@ def _search(parts: Parts, store: Store, study: Study, progress: Progress, tracke
         from w2s_ray.search.searcher import StudySearcher
         from w2s_ray.stages.broker import start_broker
 
-        broker = start_broker(store, sweep.name)
+        broker = start_broker(store, sweep.name, sweep.resources.store_patience)
 
         def on_end(number: int, outcome: Outcome) -> None:
             broker.release.remote(number)
@@ -197,7 +197,7 @@ def _make_missing(parts: Parts, record: SweepRecord, progress: Progress) -> None
     with _ray(progress) as ray:
         from w2s_ray.stages.broker import start_broker
 
-        broker = start_broker(record.store, parts.sweep.name)
+        broker = start_broker(record.store, parts.sweep.name, parts.sweep.resources.store_patience)
         ray.get([broker.produce.remote(stages[address], -1) for address in missing if address in stages])
 
 

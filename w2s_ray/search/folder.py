@@ -84,4 +84,5 @@ def _trial_record(sweep: Sweep, number: int, trial: FrozenTrial) -> TrialRecord:
         started=trial.datetime_start.timestamp() if trial.datetime_start else None,
         finished=trial.datetime_complete.timestamp() if trial.datetime_complete else None,
         error=trial.user_attrs.get("error"),
+        traceback=trial.user_attrs.get("traceback"),
     )

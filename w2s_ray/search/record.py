@@ -25,6 +25,7 @@ class TrialRecord:
             `ceiling`, `student`, and `intermediate 1`, `intermediate 2`, ... of a bootstrap chain.
         started, finished: seconds since the epoch.
         error: why it failed.
+        traceback: where, in the process that failed.
     """
 
     number: int
@@ -41,6 +42,7 @@ class TrialRecord:
     started: float | None
     finished: float | None
     error: str | None = None
+    traceback: str | None = None
 
 
 @dataclass(frozen=True)

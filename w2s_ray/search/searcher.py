@@ -100,4 +100,5 @@ def _outcome(data: dict[str, Any]) -> Outcome:
         values=data.get("values", {}),
         intermediate={int(step): value for step, value in data.get("intermediate", {}).items()},
         error=data.get("error"),
+        traceback=data.get("traceback") or None,
     )

@@ -1,10 +1,19 @@
 """How far a sweep is, from the study and the store."""
 
-from collections import Counter
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from w2s_ray.search.lease import Holder, holder
-from w2s_ray.search.record import COMPLETE, FAILED, PRUNED, RUNNING, SweepRecord
+from w2s_ray.search.record import COMPLETE, FAILED, PRUNED, RUNNING, SweepRecord, TrialRecord
+
+_ENDS = {
+    "died": "stages whose process died",
+    "lost": "stages whose node was lost",
+    "failed": "stages that failed and were tried again",
+}
 
 
 @dataclass(frozen=True)
@@ -15,6 +24,8 @@ class Status:
         state: `running` while a driver holds the sweep, else `finished` or `interrupted`.
         trained: distinct models this sweep trained.
         reused: how often a trial found a model trained, or being trained, for another trial, seed or sweep.
+        failed: the failed trials.
+        retried: tries of stages that ended badly and were made again, by what ended them.
     """
 
     sweep: str
@@ -23,7 +34,8 @@ class Status:
     trained: int
     reused: int
     held_by: Holder | None
-    errors: dict[int, str]
+    failed: tuple[TrialRecord, ...]
+    retried: dict[str, int]
 
     def to_json(self) -> dict[str, object]:
         """Returns the stable form of `w2s status --json`."""
@@ -43,7 +55,9 @@ class Status:
         ]
         if self.state == "interrupted":
             lines.append(f"resume  w2s resume {self.sweep}")
-        return "\n".join(lines + [f"failed  trial {number}: {error}" for number, error in self.errors.items()])
+        if self.retried:
+            lines.append("again   " + ", ".join(f"{count} {_ENDS[end]}" for end, count in self.retried.items()))
+        return "\n".join([*lines, *_failures(self.failed)])
 
 
 def status_of(record: SweepRecord) -> Status:
@@ -66,8 +80,30 @@ def status_of(record: SweepRecord) -> Status:
         trained=trained,
         reused=reused,
         held_by=held_by,
-        errors={trial.number: trial.error for trial in record.trials if trial.error},
+        failed=tuple(trial for trial in record.trials if trial.error),
+        retried=Counter(str(line["verdict"]) for line in _tries(record) if line["again"]),
     )
+
+
+def _failures(trials: Iterable[TrialRecord]) -> Iterator[str]:
+    """Yields each reason once, with the trials that failed by it and the traceback of the last."""
+    by_reason: dict[str, list[TrialRecord]] = defaultdict(list)
+    for trial in trials:
+        by_reason[trial.error or ""].append(trial)
+    for reason, of_reason in by_reason.items():
+        numbers = ", ".join(str(trial.number) for trial in of_reason)
+        yield f"failed  trial{'s' if len(of_reason) > 1 else ''} {numbers}: {reason}"
+        yield from (f"        {line}" for line in (of_reason[-1].traceback or "").splitlines())
+
+
+def _tries(record: SweepRecord) -> Iterator[dict[str, Any]]:
+    """Yields the lines of failures.jsonl; one that a kill tore says nothing."""
+    path = record.store.sweep_folder(record.sweep.name) / "failures.jsonl"
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue
 
 
 def _trained_and_reused(record: SweepRecord) -> tuple[int, int]:

@@ -45,12 +45,14 @@ class Outcome:
         values: objective by whose labels, once complete.
         intermediate: optimizer step to validation accuracy.
         error: why it failed.
+        traceback: where, in the process that failed; None if it died or did not fail.
     """
 
     state: str
     values: Mapping[str, float] = field(default_factory=dict)
     intermediate: Mapping[int, float] = field(default_factory=dict)
     error: str | None = None
+    traceback: str | None = None
 
 
 class Study:
@@ -236,6 +238,8 @@ class Study:
         trial.set_user_attr("values", dict(outcome.values))
         if outcome.error is not None:
             trial.set_user_attr("error", outcome.error)
+        if outcome.traceback is not None:
+            trial.set_user_attr("traceback", outcome.traceback)
         study, objective = self._study(number), self.sweep.objective.labels
         # Optuna asks the sampler's opinion of a result; grid search's is to stop an optimize loop that is not there.
         study.sampler = RandomSampler()

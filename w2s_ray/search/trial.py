@@ -14,6 +14,7 @@ from ray import tune
 
 from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.spec import Sweep
+from w2s_ray.stages.attempts import reason_of, traceback_of
 from w2s_ray.stages.broker import read_or_make
 from w2s_ray.stages.errors import StoreUnavailableError, cause_of
 from w2s_ray.stages.stage import Stage
@@ -38,7 +39,8 @@ def trial_function(sweep: Sweep, store: Store, broker: Any) -> Callable[[dict[st
         except Exception as error:
             # A trial that fails is a result of the search, not the end of the sweep; a store that fails is no result.
             is_the_stores = cause_of(error, StoreUnavailableError) is not None
-            outcome = {"state": UNAVAILABLE if is_the_stores else "failed", "error": _reason(error)}
+            state = UNAVAILABLE if is_the_stores else "failed"
+            outcome = {"state": state, "error": reason_of(error), "traceback": traceback_of(error)}
         tune.report({OUTCOME: json.dumps(outcome), STEP: 0, VALUE: 0.0})
 
     return run_trial
@@ -89,8 +91,3 @@ def judge_students(store: Store, roles: Roles) -> dict[str, float]:
         labels = store.get(supervisor.address).predictions().of("validation").probabilities.argmax(axis=1)
         weak.append(float(np.mean(predicted == labels)))
     return {"oracle": float(np.mean(oracle)), "weak": float(np.mean(weak))}
-
-
-def _reason(error: Exception) -> str:
-    cause = getattr(error, "cause", None) or error
-    return f"{type(cause).__name__}: {cause}".strip()[:2000]

@@ -2,9 +2,11 @@
 
 Stored: here it is. Running: wait for the same run. New: first its inputs, then a Ray task. The broker remembers nothing
 that matters; if it dies, the store still knows what is finished, and the rest is asked for and started again. A stage
-that is found damaged when another reads it is made again, and then the other.
+that is found damaged when another reads it is made again, and then the other; one whose try ended badly is tried again
+as `attempts` says.
 
-Each start of a stage is a line of `starts.jsonl` in the sweep's folder, so that it can be seen what ran, and how often.
+Each start of a stage is a line of `starts.jsonl` in the sweep's folder, and each try that ended badly one of
+`failures.jsonl`, so that it can be seen what ran, and how often.
 """
 
 import asyncio
@@ -18,9 +20,11 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import ray
+from ray.exceptions import TaskCancelledError
 
 from w2s_ray.spec import replace as changed
-from w2s_ray.stages.errors import MissingStageError, cause_of, store_errors
+from w2s_ray.stages.attempts import Attempts, explained, innermost, reason_of, traceback_of, verdict_on
+from w2s_ray.stages.errors import MissingStageError, cause_of, must_exist, store_errors
 from w2s_ray.stages.run import run_stages
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, Stage, walk
 from w2s_ray.stages.store import Store
@@ -38,11 +42,14 @@ class Broker:
     Args:
         root: the store's folder.
         made_by: the sweep's name, kept with the stages it runs.
+        patience: seconds that an unusable store is waited for.
     """
 
-    def __init__(self, root: str, made_by: str) -> None:
+    def __init__(self, root: str, made_by: str, patience: float) -> None:
         self._store = Store(root)
         self._made_by = made_by
+        self._patience = patience
+        self._waiting: dict[str, str] = {}  # address of a stage to why its next try has to wait
         # Stages asked for and not finished, by address: the run that makes them, and the stage that leads it.
         self._pending: dict[str, tuple[asyncio.Future[None], str]] = {}
         self._tasks: dict[str, tuple[Stage, Any]] = {}  # those of them that Ray has, with their task
@@ -85,12 +92,32 @@ class Broker:
                 raise
             await self._attempt_again(batch[:1])  # the fault may be another's, such as a depth that the model lacks
         finally:
-            self._tasks.pop(batch[0].address, None)
             for stage in batch:
+                self._waiting.pop(stage.address, None)
                 self._pending.pop(stage.address, None)
                 self._progress.pop(stage.address, None)
 
     async def _attempt_again(self, batch: list[Stage]) -> None:
+        """Makes a batch, however often that takes within its budget."""
+        stage, attempts = batch[0], Attempts(batch[0].execution.resources.retries, self._patience)
+        while True:
+            try:
+                await self._attempt_whole(batch)
+            except Exception as error:
+                pause = attempts.pause_after(error, self._newest_checkpoint(stage))
+                is_over = pause is None or self._draining or stage.address not in self._wanted
+                self._log_failure(stage, error, again=not is_over)
+                if is_over:
+                    meant = explained(error, stage.execution.label)
+                    if meant is error:
+                        raise
+                    raise meant from error
+                self._waiting[stage.address] = reason_of(error).splitlines()[0]
+                await asyncio.sleep(pause or 0.0)
+            else:
+                return
+
+    async def _attempt_whole(self, batch: list[Stage]) -> None:
         """Makes a batch; an input that is found missing or damaged is made again first, a few times at most."""
         for left in reversed(range(_AGAIN + 1)):
             try:
@@ -110,14 +137,19 @@ class Broker:
         if all(self._store.has(stage.address) for stage in batch):
             return  # another sweep made them while the inputs were awaited
         task = self._submit(batch)
+        self._waiting.pop(batch[0].address, None)
         self._tasks[batch[0].address] = (batch[0], task)
-        await task
+        try:
+            await task
+        finally:
+            del self._tasks[batch[0].address]
 
     def _submit(self, batch: list[Stage]) -> Any:
         resources = batch[0].execution.resources
         # The workers of a group bring their own resources; the task that leads them must not take theirs.
         alone = resources.workers == 1
-        self._log(batch)
+        now = time.time()
+        self._log("starts.jsonl", [{"time": now, "address": s.address, "label": s.execution.label} for s in batch])
         (self._store.work(batch[0].address) / STOP).unlink(missing_ok=True)  # of a driver that was stopped
         task = run_stages.options(
             num_cpus=resources.cpus if alone else 0,
@@ -126,12 +158,24 @@ class Broker:
         )
         return task.remote(batch, str(self._store.root), self._made_by, ray.get_runtime_context().current_actor)
 
-    def _log(self, batch: list[Stage]) -> None:
-        path = self._store.sweep_folder(self._made_by) / "starts.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lines = [{"time": time.time(), "address": stage.address, "label": stage.execution.label} for stage in batch]
-        with store_errors(self._store.root, "noting a start"), path.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
+    def _log_failure(self, stage: Stage, error: Exception, *, again: bool) -> None:
+        if self._draining or verdict_on(error) == "store" or isinstance(innermost(error), TaskCancelledError):
+            return  # asked for, or nothing of the stage's, and a full disk takes no line
+        line = {"time": time.time(), "address": stage.address, "label": stage.execution.label, "again": again}
+        reason = {"verdict": verdict_on(error), "error": reason_of(error), "traceback": traceback_of(error)}
+        self._log("failures.jsonl", [{**line, **reason}])
+
+    def _log(self, name: str, lines: list[dict[str, Any]]) -> None:
+        path = self._store.sweep_folder(self._made_by) / name
+        must_exist(self._store.root, f"writing {name}")
+        with store_errors(self._store.root, f"writing {name}"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(line) + "\n" for line in lines)
+
+    def _newest_checkpoint(self, stage: Stage) -> str | None:
+        folder = self._store.work(stage.address) / "checkpoints"
+        return max((path.name for path in folder.glob("step-*")), default=None)
 
     async def note(self, address: str, row: dict[str, Any]) -> None:
         """Takes a row of a running stage's learning curve."""
@@ -172,8 +216,9 @@ class Broker:
                 shutil.rmtree(self._store.work(address), ignore_errors=True)
 
     async def running(self) -> list[str]:
-        """Returns the labels of the stages that run or wait for a place."""
-        return sorted(stage.execution.label for stage, _ in self._tasks.values())
+        """Returns the labels of the stages that run or wait for a place, and why some have to wait."""
+        labels = sorted(stage.execution.label for stage, _ in self._tasks.values())
+        return labels + [f"paused ({reason})" for reason in sorted(set(self._waiting.values()))]
 
 
 def _together(stage: Stage) -> Iterable[Stage]:
@@ -200,8 +245,9 @@ def read_or_make(read: Callable[[], _Read], make: Callable[[], object]) -> _Read
     return read()
 
 
-def start_broker(store: Store, made_by: str) -> Any:
+def start_broker(store: Store, made_by: str, patience: float = 60.0) -> Any:
     """Starts the broker of one driver and returns its handle. It holds no CPU and is restarted if it dies."""
+    store.root.mkdir(parents=True, exist_ok=True)  # here and only here: where it goes missing later, it is waited for
     actor = ray.remote(Broker)
     options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "max_concurrency": 10_000}
-    return actor.options(**options).remote(str(store.root), made_by)
+    return actor.options(**options).remote(str(store.root), made_by, patience)

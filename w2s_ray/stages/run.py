@@ -2,8 +2,7 @@
 
 A finetuning stage runs inside Ray Train. One worker: Train's local mode in this very process, which Ray keeps warm, so
 that a small training costs no process start (a worker group costs 20 s each time). Several: a worker group with DDP.
-Killed anywhere, the task is started again and goes on from the stage's last checkpoint, up to ten times: a stage that
-kills its process each time would otherwise never end.
+Killed anywhere, the task is started again by the broker and goes on from the stage's last checkpoint.
 """
 
 import json
@@ -17,13 +16,14 @@ from typing import Any
 import ray
 
 from w2s_ray.stages.artifacts import EXAMPLES, FEATURES, READ_OF, Examples
+from w2s_ray.stages.attempts import innermost
 from w2s_ray.stages.claim import claim
 from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError, cause_of, must_exist, store_errors
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, LoadExamples, Stage
 from w2s_ray.stages.store import Draft, Store
 
 
-@ray.remote(max_retries=10, max_calls=0)  # type: ignore[untyped-decorator]
+@ray.remote(max_retries=0, max_calls=0)  # type: ignore[untyped-decorator]
 def run_stages(batch: list[Stage], root: str, made_by: str, broker: Any) -> None:
     """Runs stages that are made in one go; most often it is one.
 
@@ -128,8 +128,8 @@ def _fit(stage: Stage, store: Store, outputs: Path, broker: Any) -> None:
         TorchTrainer(loop, scaling_config=scaling, run_config=run_config).fit()
     except Exception as error:
         # Ray Train wraps what a worker raised; the broker and people need the error itself.
-        plain = cause_of(error, MissingStageError) or cause_of(error, StoreUnavailableError)
-        if plain is None or plain is error:
+        plain = cause_of(error, MissingStageError) or cause_of(error, StoreUnavailableError) or innermost(error)
+        if plain is error:
             raise
         raise plain from error
 
