@@ -1,8 +1,12 @@
 """The study proposes the same whatever the order in which trials end, and forgets nothing when its driver dies."""
 
+import os
 import random
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -14,6 +18,7 @@ from w2s_ray.methods import Experiment, Parts
 from w2s_ray.search.naming import study_names
 from w2s_ray.search.study import Outcome, Study, read_trials
 from w2s_ray.spec import Search, Sweep, replace
+from w2s_ray.stages.errors import StoreUnavailableError
 
 
 def value_of(experiment: Experiment) -> float:
@@ -172,3 +177,49 @@ def test_grid_search_visits_every_point_once(sweep: Sweep, tmp_path: Path) -> No
     run(Study(Parts(sweep), tmp_path / "journal"), lambda trials: 0)
     points = {tuple(sorted(trial.params.items())) for _, trial in trials_in(sweep, tmp_path / "journal")}
     assert len(points) == 6
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk]).returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_disk_that_is_full_for_a_while_neither_loses_nor_tears_a_trial(
+    sweep: Sweep, small_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(Study(Parts(sweep), small_disk.parent / "whole.journal"), lambda open_trials: 0)
+    study = Study(Parts(sweep), small_disk / "sweeps/small/study.journal")
+    ballast = small_disk / "ballast"
+
+    def fill_it_and_free_it_later(open_trials: list[Experiment]) -> int:
+        if not ballast.exists():
+            with suppress(OSError), ballast.open("wb", buffering=0) as file:
+                while True:
+                    file.write(b"x" * 256)
+            Timer(0.5, ballast.write_bytes, [b""]).start()
+        return 0
+
+    run(study, fill_it_and_free_it_later)
+    assert "is full" in caplog.text
+    assert proposals(sweep, small_disk / "sweeps/small/study.journal") == proposals(
+        sweep, small_disk.parent / "whole.journal"
+    )
+
+
+def test_a_disk_that_stays_full_is_said_after_the_patience_of_the_spec(sweep: Sweep, small_disk: Path) -> None:
+    sweep = replace(sweep, resources=replace(sweep.resources, store_patience=0))
+    study = Study(Parts(sweep), small_disk / "sweeps/small/study.journal")
+    study.ask()
+    with suppress(OSError), (small_disk / "ballast").open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 256)
+    with pytest.raises(StoreUnavailableError, match=r"is full \(writing the study"):
+        run(study, lambda open_trials: 0)
+    (small_disk / "ballast").unlink()
+    assert trials_in(sweep, small_disk / "sweeps/small/study.journal")

@@ -141,7 +141,7 @@ def _search(parts: Parts, store: Store, study: Study, progress: Progress, tracke
         scratch = _scratch(store, sweep.name)
         try:
             with watched(ray, on_loss), progress.watching(running, study.left):
-                _tuner(sweep, store, broker, study, searcher, scratch).fit()
+                _tuner(sweep, store, broker, searcher, scratch).fit()
         except KeyboardInterrupt:
             with contextlib.suppress(ray.exceptions.RayError):
                 ray.get(broker.drain.remote(), timeout=_DRAIN_SECONDS)
@@ -157,7 +157,7 @@ def _scratch(store: Store, name: str) -> Path:
     return store.root / "work" / f"tune-{name}"
 
 
-def _tuner(sweep: Sweep, store: Store, broker: Any, study: Study, searcher: Any, scratch: Path) -> Any:
+def _tuner(sweep: Sweep, store: Store, broker: Any, searcher: Any, scratch: Path) -> Any:
     from ray import tune
 
     from w2s_ray.search.searcher import StudyPruner
@@ -169,7 +169,7 @@ def _tuner(sweep: Sweep, store: Store, broker: Any, study: Study, searcher: Any,
         tune.with_resources(trial_function(sweep, store, broker), thin),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            scheduler=StudyPruner(study, searcher),
+            scheduler=StudyPruner(searcher),
             num_samples=-1,
             max_concurrent_trials=sweep.search.parallelism,
             reuse_actors=True,

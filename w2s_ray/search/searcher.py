@@ -4,7 +4,8 @@ Tune's own memory of trials is scratch. `save` and `restore` do nothing, since t
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -14,6 +15,7 @@ from ray.tune.search import Searcher
 
 from w2s_ray.search.study import Outcome, Study
 from w2s_ray.search.trial import OUTCOME, STEP, UNAVAILABLE, VALUE
+from w2s_ray.stages.errors import StoreUnavailableError
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]
@@ -37,7 +39,9 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """Returns the next experiment, None while results are awaited, FINISHED when the budget is spent."""
-        experiment = None if self.gave_up else self._study.ask()
+        experiment = None
+        with self._giving_up():
+            experiment = None if self.gave_up else self._study.ask()
         if experiment is None:
             is_over = not self.numbers and (self._study.finished or self.gave_up is not None)
             return Searcher.FINISHED if is_over else None
@@ -57,11 +61,27 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         if outcome.state == UNAVAILABLE:  # stays open in the study, so that the next driver takes it up
             self.gave_up = f"the store cannot be used: {outcome.error}"
             return
-        self._study.tell(number, outcome)
+        with self._giving_up():
+            self._study.tell(number, outcome)
         self._failures = self._failures + 1 if outcome.state == "failed" else 0
         if self._failures >= self._most_failures:
             self.gave_up = f"{self._failures} trials failed in a row, the last with {outcome.error}"
         self._on_end(number, outcome)
+
+    @contextmanager
+    def _giving_up(self) -> Iterator[None]:
+        """Stops asking once the study cannot be written, rather than end within Tune's own code."""
+        try:
+            yield
+        except StoreUnavailableError as error:
+            self.gave_up = str(error)
+
+    def report(self, trial_id: str, step: int, value: float) -> bool:
+        """Hands a student's validation to the study; returns whether the trial should stop."""
+        self.intermediate.setdefault(trial_id, {})[step] = value
+        with self._giving_up():
+            return self._study.report(self.numbers[trial_id], step, value)
+        return False
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save."""
@@ -76,18 +96,15 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 class StudyPruner(FIFOScheduler):  # type: ignore[misc]
     """Hands each student's validation to the study and stops the trial that Optuna's pruner gives up."""
 
-    def __init__(self, study: Study, searcher: StudySearcher) -> None:
+    def __init__(self, searcher: StudySearcher) -> None:
         super().__init__()
-        self._study = study
         self._searcher = searcher
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Returns CONTINUE or STOP."""
         if OUTCOME in result:
             return TrialScheduler.CONTINUE  # type: ignore[no-any-return]
-        step, value = int(result[STEP]), float(result[VALUE])
-        self._searcher.intermediate.setdefault(trial.trial_id, {})[step] = value
-        stop = self._study.report(self._searcher.numbers[trial.trial_id], step, value)
+        stop = self._searcher.report(trial.trial_id, int(result[STEP]), float(result[VALUE]))
         return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE  # type: ignore[no-any-return]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -14,10 +14,13 @@ A changed spec begins new Optuna studies (`naming`), seeded with the compatible 
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from typing import TypeVar
 
 import optuna
 from optuna.samplers import RandomSampler
@@ -31,7 +34,11 @@ from w2s_ray.search.naming import comparable_prefix, save_names, study_names
 from w2s_ray.search.samplers import pruner_for, sampler_for
 from w2s_ray.search.seeding import Proposal, seeds_for
 from w2s_ray.spec import Dimension, Pairing, Sweep
+from w2s_ray.stages.errors import StoreUnavailableError, store_errors
 
+_log = logging.getLogger("w2s_ray.search")
+_Written = TypeVar("_Written")
+_PAUSE_SECONDS = 2.0
 _SEEDS = "seeds"
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
@@ -67,7 +74,7 @@ class Study:
     def __init__(self, parts: Parts, path: Path, warm_start: tuple[Path, str] | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         mend_journal(path)
-        self.sweep, self._parts = parts.sweep, parts
+        self.sweep, self._parts, self._path = parts.sweep, parts, path
         self.is_new, self.seeded, self.left_aside = False, 0, 0
         self._storage = _journal(path)
         names = study_names(parts)
@@ -98,13 +105,14 @@ class Study:
     def ask(self) -> Experiment | None:
         """Returns the next trial: one left open by a dead driver, or a new one; None while results are awaited."""
         if self._adopted:
-            return self._experiment(self._adopted.pop(0))
+            experiment = self._durably(partial(self._experiment, self._adopted[0]))
+            del self._adopted[0]
+            return experiment
         width = self.sweep.search.parallelism
         if self._asked >= self.budget or self._asked - self._told >= width:
             return None
-        number = self._asked
+        experiment = self._durably(partial(self._experiment, self._asked))
         self._asked += 1
-        experiment = self._experiment(number)
         self._flush()
         return experiment
 
@@ -121,7 +129,7 @@ class Study:
         """Writes an intermediate value; returns whether the trial should be pruned."""
         trial = self._open_trial(number)
         with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-            trial.report(value, step)
+            self._durably(lambda: trial.report(value, step))
         return trial.should_prune()
 
     # The order of results.
@@ -130,10 +138,33 @@ class Study:
         """Writes the results whose turn has come: when the window is full, or when nothing more will be asked."""
         told: list[int] = []
         while self._told in self._outcomes and self._is_turn():
-            self._write(self._told, self._outcomes.pop(self._told))
+            self._durably(partial(self._write, self._told, self._outcomes[self._told]))
+            del self._outcomes[self._told]
             told.append(self._told)
             self._told += 1
         return told
+
+    def _durably(self, write: Callable[[], _Written]) -> _Written:
+        """Returns what `write` returns, which may be called again after it wrote a part.
+
+        While the journal's disk is full or gone, waits and tries again. What a failed write left of a line is cut off,
+        or the next one would go on in it.
+
+        Raises:
+            StoreUnavailableError: it lasted longer than the sweep's `store_patience`.
+        """
+        deadline = time.monotonic() + self.sweep.resources.store_patience
+        while True:
+            try:
+                with store_errors(self._path.parents[2], "writing the study"):
+                    return write()
+            except StoreUnavailableError as error:
+                with contextlib.suppress(OSError):
+                    mend_journal(self._path)
+                if time.monotonic() >= deadline:
+                    raise
+                _log.warning("%s Waiting for it.", error)
+                time.sleep(_PAUSE_SECONDS)
 
     def _is_turn(self) -> bool:
         return self._asked >= self.budget or self._asked - self._told >= self.sweep.search.parallelism
