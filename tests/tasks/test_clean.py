@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from w2s_ray.tasks.clean import Dropped, classes_of, clean, identity_of
+from w2s_ray.tasks.clean import Dropped, classes_of, clean, identity_of, in_words, summary_of
 from w2s_ray.tasks.row import Row, cell
 
 CLASSES = ("neg", "pos")
@@ -44,6 +44,16 @@ def test_only_the_first_rows_of_a_reason_are_named_but_all_are_counted():
     clean(rows(*[("", "pos")] * 40), CLASSES, dropped)
     assert dropped.counts == {"empty text": 40}
     assert len(dropped.rows["empty text"]) == 5
+
+
+def test_what_was_left_out_is_said_with_counts_and_names():
+    dropped = Dropped()
+    clean(rows(("", "pos"), ("good", "pos"), ("no label", None), *[("", "pos")] * 5), CLASSES, dropped)
+    assert in_words({"rows": 8, **summary_of(dropped)}) == (
+        "7 of 8 rows were left out: 6 for 'empty text' (t.csv:2, t.csv:5, t.csv:6, t.csv:7, t.csv:8, ...); "
+        "1 for 'missing label' (t.csv:4)."
+    )
+    assert in_words({"rows": 8, **summary_of(Dropped())}) == ""
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from w2s_ray.report.statistics import UNDEFINED, Interval, accuracy_interval, di
 from w2s_ray.search.record import COMPLETE, SweepRecord, TrialRecord
 from w2s_ray.spec.method import Value
 from w2s_ray.spec.model import Pairing
+from w2s_ray.tasks.clean import in_words
 
 CONFIDENCE = 0.95
 ORACLE, WEAK = "oracle", "weak"
@@ -106,6 +107,7 @@ class Report:
         selected_by: whose labels trials were chosen with, `oracle` or `weak`.
         num_test: examples of the test split; None while no trial is finished.
         budget: trials that the spec asks for, over all pairings.
+        left_out: which rows of the data were unfit, in words; empty if none or while no trial is finished.
     """
 
     sweep: str
@@ -114,6 +116,7 @@ class Report:
     selected_by: str
     num_test: int | None
     budget: int
+    left_out: str
     pairings: tuple[PairingAnswer, ...]
 
 
@@ -132,6 +135,7 @@ def answers(record: SweepRecord) -> Report:
         selected_by=record.sweep.objective.labels,
         num_test=_num_test(record, bench),
         budget=record.sweep.search.trials,
+        left_out=_left_out(record),
         pairings=tuple(_pairing_answer(record, bench, pairing) for pairing in record.sweep.pairings),
     )
 
@@ -274,3 +278,11 @@ def _states(record: SweepRecord, pairing: str) -> dict[str, int]:
 def _num_test(record: SweepRecord, bench: Bench) -> int | None:
     trial = next((trial for trial in record.trials if trial.state == COMPLETE), None)
     return len(_test(bench, trial, "student").ids) if trial else None
+
+
+def _left_out(record: SweepRecord) -> str:
+    trial = next((trial for trial in record.trials if trial.state == COMPLETE), None)
+    if trial is None:
+        return ""
+    student = record.store.get(trial.stages["student"][0]).record
+    return in_words(record.store.get(student.identity["inputs"]["examples"]).record.summary)

@@ -75,7 +75,7 @@ def notes_of(report: Report) -> list[str]:
         notes.append("Compare PGR within a pairing: across pairings the smallest gap has the noisiest PGR.")
     for pairing in report.pairings:
         notes += [f"{pairing.name}: {note}" for note in _pairing_notes(pairing)]
-    return [*notes, _count_note(report)]
+    return [*notes, *([report.left_out] if report.left_out else []), _count_note(report)]
 
 
 def _against_default(pairing: PairingAnswer) -> str:

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from w2s_ray.assets import is_local, prefetch
 from w2s_ray.methods import Experiment, Parts, plan_stages, stages_of
 from w2s_ray.report import write_report
@@ -123,6 +125,7 @@ def _search(parts: Parts, store: Store, study: Study, progress: Progress, tracke
 
         def on_end(number: int, outcome: Outcome) -> None:
             broker.release.remote(number)
+            progress.examples(store, parts.examples.address)
             progress.trial(number, outcome, study)
             tracker.offer(lambda: load_record(store, sweep))
 
@@ -134,7 +137,7 @@ def _search(parts: Parts, store: Store, study: Study, progress: Progress, tracke
 
         def on_loss(reason: str) -> None:
             # An orderly end would wait for a Ray that does not come back; its other processes end with this one.
-            progress.say(f"[red]{reason}[/red] Carry on with: w2s resume {sweep.name} --store {store.root}")
+            progress.say(f"[red]{escape(reason)}[/red] Carry on with: w2s resume {sweep.name} --store {store.root}")
             os._exit(1)
 
         searcher = StudySearcher(study, on_end, sweep.search.failures_in_a_row)

@@ -12,10 +12,13 @@ from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.text import Text
 
 from w2s_ray.search.plan import Plan
 from w2s_ray.search.study import Outcome, Study
+from w2s_ray.stages.store import Store
+from w2s_ray.tasks.clean import in_words
 
 _REFRESH_SECONDS = 1.0
 _PLAIN_SECONDS = 20.0
@@ -33,6 +36,7 @@ class Progress:
         self._start = time.monotonic()
         self._ends: list[float] = []
         self._left = 0
+        self._told_of_rows = False
 
     def say(self, text: str) -> None:
         """Writes one line."""
@@ -47,6 +51,16 @@ class Progress:
             f"{estimate}; sharing saves {saved} of {plan.without_sharing} trainings"
         )
 
+    def examples(self, store: Store, address: str) -> None:
+        """Shows which rows of the data were unfit, once they are known."""
+        stored = None if self._told_of_rows else store.read(address)
+        if stored is None:
+            return
+        self._told_of_rows = True
+        left_out = in_words(stored.record.summary)
+        if left_out:
+            self.say(f"[yellow]data[/yellow]: {escape(left_out)}")
+
     def trial(self, number: int, outcome: Outcome, study: Study) -> None:
         """Shows how a trial ended."""
         self._ends.append(time.monotonic())
@@ -57,7 +71,7 @@ class Progress:
         kind = "default" if experiment.default else "searched"
         self.say(
             f"trial {number:04d} [{mark}]{outcome.state}[/{mark}] {experiment.method} {experiment.pairing} "
-            f"({kind}) {settings}: {result}"
+            f"({kind}) {escape(settings)}: {escape(result)}"
         )
 
     @contextmanager
@@ -81,7 +95,7 @@ class Progress:
             if live:
                 live.update(Text(f"{self._clock()} {text}"), refresh=True)
             else:
-                self.say(text)
+                self.say(escape(text))
 
     def _now(self, stages: list[str]) -> str:
         ended, estimate = len(self._ends), ""

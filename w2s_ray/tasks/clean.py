@@ -11,6 +11,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from w2s_ray.tasks.row import Row
 
@@ -129,3 +130,13 @@ def summary_of(dropped: Dropped) -> Mapping[str, object]:
         "dropped": {reason: dropped.counts[reason] for reason in reasons},
         "dropped_rows": {reason: dropped.rows[reason] for reason in reasons},
     }
+
+
+def in_words(summary: Mapping[str, Any]) -> str:
+    """Returns what `summary_of` counted as one sentence, which names rows of each reason; empty if it is nothing."""
+    reasons = [
+        f"{count:,} for {reason!r} ({', '.join(summary['dropped_rows'][reason])}{', ...' if count > _NAMED else ''})"
+        for reason, count in summary.get("dropped", {}).items()
+    ]
+    total = sum(summary.get("dropped", {}).values())
+    return f"{total:,} of {summary['rows']:,} rows were left out: {'; '.join(reasons)}." if total else ""
