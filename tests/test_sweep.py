@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from w2s_ray.search.folder import load_record, load_spec
+from w2s_ray.search.plan import make_plan
 from w2s_ray.search.record import SweepRecord
 from w2s_ray.spec import Sweep, replace, yaml
 from w2s_ray.stages.store import Store
@@ -103,6 +104,13 @@ def test_running_again_plans_nothing_trains_nothing_and_gives_the_same_answer(fo
     w2s("resume", "quickstart", cwd=folder)
     assert {path: path.stat().st_mtime_ns for path in (store / "stages").rglob("*")} == before
     assert w2s("report", "quickstart", "--json", cwd=folder) == answer
+
+
+def test_the_disk_that_the_plan_forecasts_is_what_the_sweep_takes(folder: Path, tmp_path: Path) -> None:
+    planned = make_plan(load_spec(Store(folder / "w2s-runs"), "quickstart"), Store(tmp_path))
+    taken = sum(path.stat().st_size for path in (folder / "w2s-runs/stages").rglob("*") if path.is_file())
+    assert planned.bytes is not None
+    assert 0.5 < planned.bytes / taken < 2
 
 
 def test_mlflow_holds_each_trial_and_each_trained_stage_once(folder: Path) -> None:

@@ -12,6 +12,7 @@ that fails is replaced. No code of these packages is imported, and nothing pickl
 import functools
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -28,17 +29,33 @@ from filelock import FileLock
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from safetensors import SafetensorError, safe_open
 
 from w2s_ray.archives import ArchiveError, DownloadError, Progress, download, sha256_of, unpack
 from w2s_ray.spec.problems import did_you_mean
 
 _MANIFEST = "asset.json"
 _MODEL_FILES = ("*.json", "*.safetensors", "*.gguf", "*.txt", "*.model")
+_LAYERS, _WIDTH = ("num_hidden_layers", "n_layer", "num_layers"), ("hidden_size", "n_embd", "d_model")
 _STALE = 3600.0  # seconds after which an unfinished unpacking beside the cache was left by a process that died
 
 
 class AssetError(RuntimeError):
     """A model or data set that cannot be had; the text says what, from where, why, and what may help."""
+
+
+@dataclass(frozen=True)
+class Dimensions:
+    """The size of a transformer: its layers, the width of their states, and all parameters."""
+
+    layers: int
+    width: int
+    parameters: int
+
+    def parameters_at(self, depth: int | None) -> int:
+        """Returns about how many are left after a cut: a layer has 12 width^2, but for biases and norms."""
+        cut_off = 0 if depth is None else max(0, self.layers - depth)
+        return max(self.parameters - cut_off * 12 * self.width**2, self.width)
 
 
 @dataclass(frozen=True)
@@ -54,6 +71,7 @@ class Asset:
         members: what is unpacked: name inside the archive to name in the cache; "a.tar.gz!b" is b inside a.tar.gz.
         licence: of the content.
         description: for people.
+        dimensions: of a model.
     """
 
     name: str
@@ -64,6 +82,7 @@ class Asset:
     members: Mapping[str, str]
     licence: str
     description: str
+    dimensions: Dimensions | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -87,6 +106,7 @@ _ALL = (
         members=_minilm_members(),
         licence="Apache-2.0 (package MIT)",
         description="all-MiniLM-L6-v2: encoder, 6 layers, 384 wide, 22.7 M parameters",
+        dimensions=Dimensions(layers=6, width=384, parameters=22_713_216),
     ),
     Asset(
         name="smollm2-135m",
@@ -100,6 +120,7 @@ _ALL = (
         },
         licence="Apache-2.0",
         description="SmolLM2-135M-Instruct, GGUF Q4_1: decoder, 30 layers, 576 wide",
+        dimensions=Dimensions(layers=30, width=576, parameters=134_515_008),
     ),
     Asset(
         name="movie-reviews",
@@ -205,6 +226,14 @@ def locate(source: str, revision: str | None = None) -> Path:
     return folder
 
 
+def dimensions_of(source: str, revision: str | None = None) -> Dimensions | None:
+    """Returns the size of a model; None if it is not known here. Downloads nothing."""
+    kind = _kind_of(source, revision)
+    if kind == "asset":
+        return ASSETS[source].dimensions
+    return _dimensions_in(_local(source)) if kind == "local" else None
+
+
 def is_local(source: str) -> bool:
     """Whether `source` is a path rather than the id of something on a hub."""
     return source.startswith((".", "/", "~")) or _local(source).exists()
@@ -255,6 +284,19 @@ def _model_files(folder: Path) -> list[Path]:
         fix = "; pickled weights are not read: save them as safetensors" if pickled else ""
         raise ValueError(f"{folder} holds no weights (*.safetensors or *.gguf){fix}")
     return files
+
+
+def _dimensions_in(folder: Path) -> Dimensions | None:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        parameters = 0
+        for path in folder.glob("*.safetensors"):
+            with safe_open(path, framework="numpy") as file:
+                parameters += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+        layers, width = (next(config[name] for name in names if name in config) for names in (_LAYERS, _WIDTH))
+    except (OSError, ValueError, StopIteration, SafetensorError):
+        return None
+    return Dimensions(layers, width, parameters)
 
 
 def _file_sha256(path: Path) -> str:

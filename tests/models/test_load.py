@@ -4,6 +4,7 @@ import pytest
 import torch
 from transformers import AutoModel, BertConfig, BertModel
 
+from w2s_ray.assets import dimensions_of, locate
 from w2s_ray.models.load import load_backbone, load_classifier, load_tokenizer
 from w2s_ray.spec.model import Model
 from w2s_ray.training.inputs import TextInputs
@@ -95,3 +96,21 @@ def test_the_head_follows_the_seed_and_does_not_begin_at_zero(folders: dict[str,
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
     assert drawn[0].abs().min() > 0
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_size_of_a_model_is_known_without_loading_it(folders: dict[str, Path], name: str) -> None:
+    whole = AutoModel.from_pretrained(folders[name])
+    size = dimensions_of(str(folders[name]))
+    assert size is not None
+    assert (size.layers, size.width) == (LAYERS, whole.config.hidden_size)
+    assert size.parameters == sum(parameter.numel() for parameter in whole.parameters())
+
+
+def test_the_catalogue_gives_the_size_of_the_model_and_of_its_cuts() -> None:
+    size = dimensions_of("minilm")
+    assert size is not None
+    for depth in (0, 3, None):
+        cut = load_backbone(locate("minilm"), depth)
+        parameters = sum(parameter.numel() for parameter in cut.parameters())
+        assert size.parameters_at(depth) == pytest.approx(parameters, rel=0.02)

@@ -1,5 +1,6 @@
 """A plan counts what is there and what is missing, as one does by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,26 @@ def test_the_plan_for_people_and_the_one_for_scripts_say_the_same(sweep: Sweep, 
     assert f"0 stored, {plan.to_run} to run (1 examples, 3 features, {plan.with_sharing} finetune)" in text
     assert f"{plan.with_sharing} in all; {ALONE} if nothing were shared ({ALONE - plan.with_sharing} saved)" in text
     assert "unknown until" in text
+
+
+def test_weights_and_checkpoints_of_full_finetuning_are_in_the_forecast(sweep: Sweep, store: Store) -> None:
+    heads = make_plan(sweep, store)
+    full = {name: {**model.model_dump(), "train": "full"} for name, model in sweep.models.items()}
+    plan = make_plan(with_trials(sweep, 20, models=full), store)
+    weights = 4 * (22_713_216 - 6 * 12 * 384**2)  # of MiniLM without its layers: less than any model here
+    assert heads.bytes is not None
+    assert plan.bytes is not None
+    assert plan.bytes > heads.bytes + plan.with_sharing * weights
+
+
+def test_a_plan_that_does_not_fit_on_the_disk_says_so(sweep: Sweep, store: Store) -> None:
+    plan = replace(make_plan(sweep, store), bytes=5_000_000, free=4_000_000)
+    assert "warning    the rest may take 5.0 MB of disk, and 4.0 MB are free" in plan.to_text()
+    assert "warning" not in replace(plan, free=6_000_000).to_text()
+
+
+def test_a_model_whose_size_is_unknown_leaves_the_disk_unknown(sweep: Sweep, store: Store) -> None:
+    hub = {"source": "someone/some-model", "revision": "0" * 40}
+    plan = make_plan(with_trials(sweep, 20, models={**sweep.model_dump()["models"], "minilm-2": hub}), store)
+    assert plan.bytes is None
+    assert "disk       unknown until the models are here" in plan.to_text()

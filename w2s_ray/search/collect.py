@@ -23,6 +23,7 @@ from w2s_ray.search.lease import SweepInUseError, lease
 from w2s_ray.stages.collect import Garbage, References, find_garbage, remove
 from w2s_ray.stages.stage import walk
 from w2s_ray.stages.store import Store
+from w2s_ray.units import in_bytes
 
 _BASELINES = ("weak", "ceiling")
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -82,8 +83,8 @@ class Collection:
         groups: dict[tuple[str, str], list[int]] = defaultdict(list)
         for one in self.garbage:
             groups[one.kind, one.why].append(one.size)
-        rows = [f"{kind:<11}{len(sizes):>6}  {_bytes(sum(sizes)):>9}  {why}" for (kind, why), sizes in groups.items()]
-        total = f"{'removed' if self.removed else 'would go':<11}{len(self.garbage):>6}  {_bytes(self.size):>9}"
+        rows = [f"{kind:<11}{len(sizes):>6}  {in_bytes(sum(sizes)):>9}  {why}" for (kind, why), sizes in groups.items()]
+        total = f"{'removed' if self.removed else 'would go':<11}{len(self.garbage):>6}  {in_bytes(self.size):>9}"
         last = [] if self.removed else ["Nothing was removed; the same with --yes removes it."]
         return "\n".join([*self.notes, *rows, total, *last])
 
@@ -206,12 +207,3 @@ def _must_be_alone(store: Store, sweeps: list[str]) -> None:
     began = sorted(set(_sweeps(store)) - set(sweeps))
     if began:
         raise SweepInUseError(f"sweep {began[0]!r} began while gc was at work, which stopped; call it again later")
-
-
-def _bytes(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "KB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.methods.experiment import default_params
 from w2s_ray.search.folder import journal_path
+from w2s_ray.search.forecast import bytes_of, free_bytes, seconds_of
 from w2s_ray.search.naming import study_names
 from w2s_ray.search.study import experiment_of, read_trials
 from w2s_ray.spec import Sweep
 from w2s_ray.stages.stage import Stage, walk
 from w2s_ray.stages.store import Store
+from w2s_ray.units import in_bytes
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Plan:
         with_sharing: trainings of the whole sweep, those already done included.
         to_run_by_kind: what `to_run` is made of.
         seconds: estimated CPU time of what is to run, from the like in the store; None where it holds nothing alike.
+        bytes: estimated disk that it takes; None where a model's size is unknown.
+        free: bytes left on the store's disk.
     """
 
     sweep: str
@@ -37,6 +41,15 @@ class Plan:
     with_sharing: int
     to_run_by_kind: dict[str, int]
     seconds: float | None
+    bytes: int | None
+    free: int
+
+    @property
+    def warning(self) -> str:
+        """What speaks against starting it; empty if nothing does."""
+        if self.bytes is None or self.bytes < self.free:
+            return ""
+        return f"the rest may take {in_bytes(self.bytes)} of disk, and {in_bytes(self.free)} are free; see `w2s gc`"
 
     def to_json(self) -> dict[str, object]:
         """Returns the stable form of `w2s plan --json`."""
@@ -54,12 +67,15 @@ class Plan:
         )
         saved = self.without_sharing - self.with_sharing
         time = "unknown until the first stages are measured" if self.seconds is None else f"about {self.seconds:.0f} s"
+        disk = "unknown until the models are here" if self.bytes is None else f"about {in_bytes(self.bytes)}"
         return "\n".join(
             [
                 f"sweep      {self.sweep}, {self.trials} trials",
                 f"stages     {self.stored} stored, {self.to_run} to run ({kinds})",
                 f"trainings  {self.with_sharing} in all; {self.without_sharing} if nothing were shared ({saved} saved)",
                 f"CPU time   {time}",
+                f"disk       {disk}, {in_bytes(self.free)} free",
+                *([f"warning    {self.warning}"] if self.warning else []),
             ]
         )
 
@@ -76,6 +92,7 @@ def make_plan(sweep: Sweep, store: Store) -> Plan:
     alone = [*map(_trainings_in, graphs), *(_trainings_in(_graph_like(graphs, known, m)) for m in open_methods)]
     kinds = Counter(stage.kind for stage in missing)
     kinds["finetune"] += new
+    to_run = [*missing, *graphs[0]["student"][:1] * new]
     return Plan(
         sweep=sweep.name,
         trials=sweep.search.trials,
@@ -84,7 +101,9 @@ def make_plan(sweep: Sweep, store: Store) -> Plan:
         without_sharing=sum(alone),
         with_sharing=sum(stage.kind == "finetune" for stage in stages) + new,
         to_run_by_kind=dict(kinds),
-        seconds=_seconds(store, stages, missing, new),
+        seconds=seconds_of(to_run, stages, store),
+        bytes=bytes_of(to_run, sweep),
+        free=free_bytes(store.root),
     )
 
 
@@ -122,15 +141,3 @@ def _new_trainings(
     moves_chain = any(name.startswith("intermediate.") and d.varies for name, d in sweep.space.items())
     own = [r for r in _graph_like(graphs, known, method) if r == "student" or (moves_chain and r.startswith("inter"))]
     return len(own) * len(sweep.seeds)
-
-
-def _seconds(store: Store, stages: list[Stage], missing: list[Stage], new: int) -> float | None:
-    measured: dict[str, list[float]] = {}
-    for stage in stages:
-        stored = store.read(stage.address)
-        if stored is not None:
-            measured.setdefault(stage.kind, []).append(stored.record.seconds["stage"])
-    wanted = Counter(stage.kind for stage in missing) + Counter({"finetune": new})
-    if any(kind not in measured for kind in wanted):
-        return None
-    return sum(count * sum(measured[kind]) / len(measured[kind]) for kind, count in wanted.items())

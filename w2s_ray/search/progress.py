@@ -19,6 +19,7 @@ from w2s_ray.search.plan import Plan
 from w2s_ray.search.study import Outcome, Study
 from w2s_ray.stages.store import Store
 from w2s_ray.tasks.clean import in_words
+from w2s_ray.units import in_time
 
 _REFRESH_SECONDS = 1.0
 _PLAIN_SECONDS = 20.0
@@ -45,11 +46,13 @@ class Progress:
     def plan(self, plan: Plan) -> None:
         """Shows the plan in a line."""
         saved = plan.without_sharing - plan.with_sharing
-        estimate = f", about {_duration(plan.seconds)} of CPU time" if plan.seconds and plan.to_run else ""
+        estimate = f", about {in_time(plan.seconds)} of CPU time" if plan.seconds and plan.to_run else ""
         self.say(
             f"sweep [bold]{plan.sweep}[/bold]: {plan.trials} trials; {plan.stored} stages stored, {plan.to_run} to run"
             f"{estimate}; sharing saves {saved} of {plan.without_sharing} trainings"
         )
+        if plan.warning:
+            self.say(f"[yellow]warning[/yellow]: {plan.warning}")
 
     def examples(self, store: Store, address: str) -> None:
         """Shows which rows of the data were unfit, once they are known."""
@@ -101,7 +104,7 @@ class Progress:
         ended, estimate = len(self._ends), ""
         if ended > 1:  # before the first end lies work that the other trials share
             each = (time.monotonic() - self._ends[0]) / (ended - 1)
-            estimate = f", {_duration(each * (self._left - ended))} left"
+            estimate = f", {in_time(each * (self._left - ended))} left"
         shown = ", ".join(stages[:3]) + (f" and {len(stages) - 3} more" if len(stages) > 3 else "")
         return f"{ended} of {self._left} trials ended{estimate}; running: {shown or 'nothing yet'}"
 
@@ -111,14 +114,3 @@ class Progress:
 
 def _short(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return (
-        f"{minutes // 60} h {minutes % 60} min"
-        if minutes >= 60
-        else f"{minutes} min {rest} s"
-        if minutes
-        else f"{rest} s"
-    )

@@ -1,0 +1,77 @@
+"""What the stages that are still to run will cost: CPU time and disk.
+
+Time is measured by the stages of the same kind that the store holds; without any it is unknown. Disk follows from the
+sizes of models and splits, to some tens of per cent: what a stage writes is float32, and a checkpoint holds weights and
+two moments of each.
+"""
+
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from w2s_ray.assets import dimensions_of
+from w2s_ray.spec import Sweep
+from w2s_ray.stages.stage import ExtractFeatures, Finetune, LoadExamples, Stage
+from w2s_ray.stages.store import Store
+
+_FLOAT = 4  # bytes
+_TEXT, _PREDICTION = 250, 60  # bytes of a row of examples (a few sentences) and of predictions
+_STAGE = 6000  # bytes of record, curve and file headers
+_CHECKPOINT = 3  # times the weights
+
+
+def seconds_of(to_run: Sequence[Stage], measured_by: Iterable[Stage], store: Store) -> float | None:
+    """Returns the CPU time of the stages `to_run`; None where the store holds none of a kind among `measured_by`."""
+    measured: dict[str, list[float]] = defaultdict(list)
+    for stage in measured_by:
+        stored = store.read(stage.address)
+        if stored is not None:
+            measured[stage.kind].append(stored.record.seconds["stage"])
+    if any(stage.kind not in measured for stage in to_run):
+        return None
+    return sum(sum(measured[stage.kind]) / len(measured[stage.kind]) for stage in to_run)
+
+
+def bytes_of(to_run: Sequence[Stage], sweep: Sweep) -> int | None:
+    """Returns the disk that the stages `to_run` take, with the checkpoints of those that train at one time.
+
+    None where the size of a model is not known before it is downloaded.
+    """
+    sizes = [_size(stage, _rows(sweep)) for stage in to_run]
+    if any(size is None for size in sizes):
+        return None
+    weights = sorted((_weights(stage) or 0 for stage in to_run), reverse=True)
+    at_one_time = weights[: sweep.search.parallelism * len(sweep.seeds)]
+    return sum(size or 0 for size in sizes) + _CHECKPOINT * sum(at_one_time)
+
+
+def free_bytes(root: Path) -> int:
+    """Returns the free space on the disk where the store is or will be."""
+    return shutil.disk_usage(next(folder for folder in (root, *root.parents) if folder.exists())).free
+
+
+def _rows(sweep: Sweep) -> int:
+    splits = sweep.task.splits
+    return splits.weak + splits.student + splits.validation + (splits.test or splits.student)
+
+
+def _size(stage: Stage, rows: int) -> int | None:
+    if isinstance(stage.settings, LoadExamples):
+        return _STAGE + rows * _TEXT
+    if isinstance(stage.settings, ExtractFeatures):
+        dimensions = dimensions_of(stage.execution.source, stage.execution.revision)
+        return None if dimensions is None else _STAGE + rows * dimensions.width * _FLOAT
+    weights = _weights(stage)
+    return None if weights is None else _STAGE + rows * _PREDICTION + weights
+
+
+def _weights(stage: Stage) -> int | None:
+    """Returns the bytes of a finetuned model's weights; 0 for other stages."""
+    if not isinstance(stage.settings, Finetune):
+        return 0
+    dimensions = dimensions_of(stage.execution.source, stage.execution.revision)
+    if dimensions is None:
+        return None
+    is_head = stage.settings.train == "head"
+    return _FLOAT * (4 * dimensions.width if is_head else dimensions.parameters_at(stage.settings.model.depth))
