@@ -336,6 +336,13 @@ def test_a_store_that_vanished_is_not_made_anew(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailableError, match=f"{re.escape(str(root))} is gone"):
         must_exist(root, "making weak")
     assert not root.exists()
+    Store(root).make()
+    must_exist(root, "making weak")
+
+
+def test_the_empty_folder_that_a_lost_mount_leaves_is_no_store(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailableError, match="is gone"):
+        must_exist(tmp_path, "making weak")
 
 
 def test_a_store_that_vanishes_while_publishing_is_named(tmp_path: Path) -> None:
@@ -351,6 +358,7 @@ def test_a_store_that_vanishes_while_publishing_is_named(tmp_path: Path) -> None
 
 def test_errors_that_are_not_about_the_store_pass_as_they_are(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
+    store.make()
 
     def fail(error: Exception) -> None:
         with store.publish(stage_of()):
@@ -391,7 +399,7 @@ def test_a_supervisor_that_is_damaged_every_time_fails_the_student_after_a_few_t
             raise DamagedStageError(batch[0].inputs["labels"].address)
 
     with pytest.raises(DamagedStageError):
-        asyncio.run(Spoiled(small.store, small.name).produce(stage, 0))
+        asyncio.run(Spoiled(small.store, small.name, patience=0).produce(stage, 0))
     assert runs == [stage.address] * 4
 
 
@@ -399,7 +407,7 @@ def test_a_full_store_fails_a_stage_with_the_stores_own_error(ray: Any, small_di
     sweep = replace(small, store=str(small_disk))
     store = Store(sweep.store)
     with pytest.raises(Exception, match="is full") as caught:
-        ray.get(start_broker(store, sweep.name).produce.remote(student(sweep), 0))
+        ray.get(start_broker(store, sweep.name, patience=3).produce.remote(student(sweep), 0))
     found = cause_of(caught.value, StoreUnavailableError)
     assert found is not None
     assert found.errno == errno.ENOSPC

@@ -32,7 +32,8 @@ def journal_path(store: Store, name: str) -> Path:
 
 
 def save_spec(store: Store, sweep: Sweep) -> None:
-    """Keeps the spec with the study, so that `w2s resume NAME` needs no file."""
+    """Keeps the spec with the study, so that `w2s resume NAME` needs no file; makes the store if it is missing."""
+    store.make()
     path = store.sweep_folder(sweep.name) / "sweep.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}.tmp")

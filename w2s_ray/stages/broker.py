@@ -86,38 +86,18 @@ class Broker:
 
     async def _run(self, batch: list[Stage]) -> None:
         try:
-            await self._attempt_again(batch)
+            await self._make(batch)
         except Exception:
             if len(batch) == 1:
                 raise
-            await self._attempt_again(batch[:1])  # the fault may be another's, such as a depth that the model lacks
+            await self._make(batch[:1])  # the fault may be another's, such as a depth that the model lacks
         finally:
             for stage in batch:
                 self._waiting.pop(stage.address, None)
                 self._pending.pop(stage.address, None)
                 self._progress.pop(stage.address, None)
 
-    async def _attempt_again(self, batch: list[Stage]) -> None:
-        """Makes a batch, however often that takes within its budget."""
-        stage, attempts = batch[0], Attempts(batch[0].execution.resources.retries, self._patience)
-        while True:
-            try:
-                await self._attempt_whole(batch)
-            except Exception as error:
-                pause = attempts.pause_after(error, self._newest_checkpoint(stage))
-                is_over = pause is None or self._draining or stage.address not in self._wanted
-                self._log_failure(stage, error, again=not is_over)
-                if is_over:
-                    meant = explained(error, stage.execution.label)
-                    if meant is error:
-                        raise
-                    raise meant from error
-                self._waiting[stage.address] = reason_of(error).splitlines()[0]
-                await asyncio.sleep(pause or 0.0)
-            else:
-                return
-
-    async def _attempt_whole(self, batch: list[Stage]) -> None:
+    async def _make(self, batch: list[Stage]) -> None:
         """Makes a batch; an input that is found missing or damaged is made again first, a few times at most."""
         for left in reversed(range(_AGAIN + 1)):
             try:
@@ -132,10 +112,32 @@ class Broker:
 
     async def _attempt(self, batch: list[Stage]) -> None:
         await asyncio.gather(*(self._produce(needed) for needed in batch[0].inputs.values()))
+        if not all(self._store.has(stage.address) for stage in batch):  # another sweep may have made them meanwhile
+            await self._try_again(batch)
+
+    async def _try_again(self, batch: list[Stage]) -> None:
+        """Runs a batch whose inputs are there, however often that takes within its budget."""
+        stage, attempts = batch[0], Attempts(batch[0].execution.resources.retries, self._patience)
+        while True:
+            try:
+                await self._try(batch)
+            except Exception as error:
+                pause = attempts.pause_after(error, self._newest_checkpoint(stage))
+                is_over = pause is None or self._draining or stage.address not in self._wanted
+                self._log_failure(stage, error, again=not is_over)
+                if is_over:
+                    meant = explained(error, stage.execution.label)
+                    if meant is error:
+                        raise
+                    raise meant from error
+                self._waiting[stage.address] = reason_of(error).splitlines()[0]
+                await asyncio.sleep(pause or 0.0)
+            else:
+                return
+
+    async def _try(self, batch: list[Stage]) -> None:
         if self._draining:
             raise RuntimeError(f"{batch[0].execution.label} is not started, since the sweep is being stopped")
-        if all(self._store.has(stage.address) for stage in batch):
-            return  # another sweep made them while the inputs were awaited
         task = self._submit(batch)
         self._waiting.pop(batch[0].address, None)
         self._tasks[batch[0].address] = (batch[0], task)
@@ -247,7 +249,7 @@ def read_or_make(read: Callable[[], _Read], make: Callable[[], object]) -> _Read
 
 def start_broker(store: Store, made_by: str, patience: float = 60.0) -> Any:
     """Starts the broker of one driver and returns its handle. It holds no CPU and is restarted if it dies."""
-    store.root.mkdir(parents=True, exist_ok=True)  # here and only here: where it goes missing later, it is waited for
+    store.make()
     actor = ray.remote(Broker)
     options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "max_concurrency": 10_000}
     return actor.options(**options).remote(str(store.root), made_by, patience)

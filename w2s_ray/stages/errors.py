@@ -60,6 +60,9 @@ class StoreUnavailableError(OSError):
         return type(self), self.args
 
 
+MARKER = ".w2s-store"
+"""Name of the empty file that tells a store's folder from the place where it was mounted."""
+
 _FULL = "Free some space, for example with `w2s gc`"
 _AWAY = "See whether its disk or mount is well"
 _CLOSED = "Let this user write there, or name another folder with --store"
@@ -101,9 +104,9 @@ def store_errors(root: Path, doing: str) -> Iterator[None]:
 
 
 def must_exist(root: Path, doing: str) -> None:
-    """Raises StoreUnavailableError if the folder is gone, so that nobody makes an empty one where a mount was."""
+    """Raises StoreUnavailableError if the store is gone, so that nobody fills the empty folder where a mount was."""
     with store_errors(root, doing):
-        os.stat(root)
+        os.stat(root / MARKER)
 
 
 def cause_of(error: BaseException, kind: type[_Error]) -> _Error | None:
@@ -128,7 +131,7 @@ def _number_of(error: Exception) -> int | None:
 
 def _is_about(error: Exception, number: int, root: Path) -> bool:
     if number == errno.ENOENT:
-        return not root.is_dir()
+        return not (root / MARKER).exists()
     named = getattr(error, "filename", None)
     if named is None:
         match = re.search(r"""(?:at path|local file) ["'](.+?)["']""", str(error))

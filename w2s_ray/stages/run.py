@@ -101,6 +101,7 @@ def _finetune(stage: Stage, store: Store, made_by: str, broker: Any) -> None:
     outputs.mkdir(parents=True)
     try:
         _fit(stage, store, outputs, broker)
+        must_exist(store.root, f"publishing {stage.execution.label}")  # training takes long enough to lose a mount
         with store.publish(stage, made_by) as draft:
             _take(outputs, draft)
             draft.seconds["stage"] = time.monotonic() - start

@@ -23,7 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from w2s_ray.stages.artifacts import CURVE, PREDICTIONS, Predictions, read_lines
-from w2s_ray.stages.errors import DamagedStageError, MissingStageError, StoreUnavailableError, store_errors
+from w2s_ray.stages.errors import (
+    MARKER,
+    DamagedStageError,
+    MissingStageError,
+    StoreUnavailableError,
+    store_errors,
+)
 from w2s_ray.stages.integrity import check_file, check_stage, put_aside, read_record, sha256_of, sync_folder
 from w2s_ray.stages.record import RECORD, DamageError, StageRecord
 from w2s_ray.stages.stage import Stage
@@ -83,6 +89,11 @@ class Store:
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser().resolve()
+
+    def make(self) -> None:
+        """Makes the folder if it is missing. Only who begins a run does; who meets it missing later waits for it."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        (self.root / MARKER).touch()
 
     def has(self, address: str) -> bool:
         """Whether the stage is finished, as far as its record and its files' sizes tell."""
