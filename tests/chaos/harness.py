@@ -300,6 +300,14 @@ def end_all(mark: str, patience: float = 15.0) -> list[str]:
     return titles
 
 
+def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
+    """Waits for something that has to come about."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.05)
+
+
 # What a sweep leaves.
 
 

@@ -3,7 +3,6 @@
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from harness import (
     start_driver,
     starts,
     stored_addresses,
+    until,
 )
 
 pytestmark = pytest.mark.slow
@@ -37,13 +37,6 @@ def mark(tmp_path: Path) -> Any:
     """What marks a test's processes; none outlives it."""
     yield str(tmp_path)
     end_all(str(tmp_path), patience=0)
-
-
-def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.05)
 
 
 def said(folder: Path, log: str) -> str:

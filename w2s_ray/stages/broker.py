@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import ray
 from ray.exceptions import TaskCancelledError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from w2s_ray.spec import replace as changed
 from w2s_ray.stages.attempts import Attempts, explained, innermost, reason_of, traceback_of, verdict_on
@@ -248,8 +249,18 @@ def read_or_make(read: Callable[[], _Read], make: Callable[[], object]) -> _Read
 
 
 def start_broker(store: Store, made_by: str, patience: float = 60.0) -> Any:
-    """Starts the broker of one driver and returns its handle. It holds no CPU and is restarted if it dies."""
+    """Starts the broker of one driver and returns its handle. It holds no CPU and is restarted if it dies.
+
+    It lives on the driver's node: any other may be preempted, and all that it started with it.
+    """
     store.make()
     actor = ray.remote(Broker)
-    options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "max_concurrency": 10_000}
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    options = {
+        "num_cpus": 0,
+        "scheduling_strategy": here,
+        "max_restarts": -1,
+        "max_task_retries": -1,
+        "max_concurrency": 10_000,
+    }
     return actor.options(**options).remote(str(store.root), made_by, patience)
