@@ -2,11 +2,18 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from w2s_ray.search.folder import save_spec
+from w2s_ray.search.known_stores import remember
+from w2s_ray.spec import yaml
+from w2s_ray.stages.store import Store
 
 ROOT = Path(__file__).parents[1]
 QUICKSTART = ROOT / "sweeps" / "quickstart.yaml"
@@ -79,3 +86,58 @@ def test_an_unknown_sweep_is_named_with_what_there_is(command: str, tmp_path: Pa
     assert done.returncode == 2
     assert "no sweep 'quickstrat'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty directory, on a machine where no sweep was ever run."""
+    monkeypatch.setenv("W2S_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "elsewhere").mkdir()
+    return tmp_path / "elsewhere"
+
+
+def kept(root: Path) -> None:
+    """Makes a store as a driver leaves it that was killed before its first trial."""
+    store = Store(root)
+    save_spec(store, yaml.load(QUICKSTART))
+    remember(store)
+
+
+def test_a_sweep_is_found_by_its_name_from_any_directory(elsewhere: Path, tmp_path: Path) -> None:
+    kept(tmp_path / "runs")
+    done = w2s("status", "quickstart", "--json", cwd=elsewhere)
+    assert json.loads(done.stdout)["state"] == "interrupted"
+    assert done.stderr == f"store: {tmp_path / 'runs'}\n"
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_of_several_sweeps_with_one_name_none_is_guessed(elsewhere: Path, tmp_path: Path) -> None:
+    kept(tmp_path / "one")
+    kept(tmp_path / "two")
+    done = w2s("status", "quickstart", cwd=elsewhere)
+    assert done.returncode == 1
+    assert f"add --store {tmp_path / 'two'} or --store {tmp_path / 'one'}" in done.stderr
+
+
+def test_data_beside_the_spec_is_found_from_any_directory(elsewhere: Path, tmp_path: Path) -> None:
+    text = QUICKSTART.read_text(encoding="utf-8").replace("source: movie-reviews", "source: mine.csv")
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    assert "mine.csv" in w2s("plan", "../mine.yaml", cwd=elsewhere).stderr
+    (tmp_path / "mine.csv").write_text("text,label\na,b\n", encoding="utf-8")
+    assert w2s("plan", "../mine.yaml", cwd=elsewhere).returncode == 0
+
+
+def test_a_ctrl_c_before_the_sweep_is_opened_says_how_to_go_on(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "never-written.yaml")
+    command = [sys.executable, "-c", "from w2s_ray.cli import main; main()", "run", "never-written.yaml"]
+    driver = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    writing = None
+    while writing is None:  # once that succeeds, the driver waits for the spec's first byte
+        assert driver.poll() is None
+        with suppress(OSError):
+            writing = os.open(tmp_path / "never-written.yaml", os.O_WRONLY | os.O_NONBLOCK)
+    driver.send_signal(signal.SIGINT)
+    said = driver.communicate(timeout=60)[1]
+    os.close(writing)
+    assert driver.returncode == 130
+    assert said == "w2s: interrupted before the sweep was opened; the same command starts or resumes it\n"

@@ -63,7 +63,7 @@ def plan(spec: Spec, store: StoreOption = None, trials: Trials = None, as_json: 
     """Show what a sweep would do and what is already there. Starts nothing, downloads nothing."""
     from w2s_ray.search.plan import make_plan
 
-    sweep = _sweep(yaml.load(spec), store, trials)
+    sweep = _sweep(_load(spec), store, trials)
     made = make_plan(sweep, Store(sweep.store))
     _show(made.to_json() if as_json else made.to_text())
 
@@ -78,7 +78,9 @@ def run(
 ) -> None:
     """Run a sweep, or carry on with it: what is finished is never done again."""
     with _early_interrupts():
-        _run(_sweep(yaml.load(spec), store, trials), warm_start, take_over)
+        sweep = _sweep(_load(spec), store, trials)
+        _mention_other_stores(sweep)
+        _run(sweep, warm_start, take_over)
 
 
 @app.command(epilog="Example: w2s resume quickstart --trials 48")
@@ -87,7 +89,8 @@ def resume(name: Name, store: StoreOption = None, trials: Trials = None, take_ov
     with _early_interrupts():
         from w2s_ray.search.folder import load_spec
 
-        _run(_sweep(load_spec(_store(store), name), str(_store(store).root), trials), None, take_over)
+        folder = _store_of(name, store)
+        _run(_sweep(load_spec(folder, name), str(folder.root), trials), None, take_over)
 
 
 @app.command(epilog="Example: w2s status quickstart --json")
@@ -213,8 +216,49 @@ def _store(store: str | None) -> Store:
 def _record(name: str, store: str | None) -> Any:
     from w2s_ray.search.folder import load_record, load_spec
 
-    folder = _store(store)
+    folder = _store_of(name, store)
     return load_record(folder, load_spec(folder, name))
+
+
+def _store_of(name: str, store: str | None) -> Store:
+    """The store that was named, or the one here; else the only one on this machine that has the sweep."""
+    from w2s_ray.search.known_stores import stores_with
+
+    here = _store(store)
+    others = [] if store or name in here.sweeps() else stores_with(name, but=here)
+    if len(others) == 1:
+        print(f"store: {others[0].root}", file=sys.stderr)
+        return others[0]
+    if others:
+        listed = " or ".join(f"--store {other.root}" for other in others)
+        raise ValueError(f"no sweep {name!r} in {here.root}, but in several other stores; add {listed}")
+    return here
+
+
+def _mention_other_stores(sweep: Sweep) -> None:
+    """Says where a sweep of this name was run before, when it is about to begin anew in this directory."""
+    from w2s_ray.search.known_stores import stores_with
+
+    here = Store(sweep.store)
+    if sweep.name in here.sweeps():
+        return
+    for other in stores_with(sweep.name, but=here)[:1]:
+        print(f"a sweep {sweep.name!r} is in {other.root} too; --store {other.root} carries on there", file=sys.stderr)
+
+
+def _load(spec: Path) -> Sweep:
+    """Reads a spec. A file that it names is looked for where the command is called, then beside the spec."""
+    from w2s_ray.assets import ASSETS
+
+    def found(source: str | None) -> str | None:
+        if source is None or source in ASSETS or Path(source).expanduser().exists():
+            return source
+        return str(spec.parent / source) if (spec.parent / source).exists() else source
+
+    sweep = yaml.load(spec)
+    task = replace(sweep.task, source=found(sweep.task.source), test_source=found(sweep.task.test_source))
+    models = {name: replace(model, source=found(model.source)) for name, model in sweep.models.items()}
+    return replace(sweep, task=task, models=models)
 
 
 def _console() -> Console:

@@ -20,6 +20,7 @@ from w2s_ray.assets import is_local, prefetch
 from w2s_ray.methods import Experiment, Parts, plan_stages, stages_of
 from w2s_ray.report import write_report
 from w2s_ray.search.folder import journal_path, load_record, save_spec
+from w2s_ray.search.known_stores import remember
 from w2s_ray.search.lease import lease
 from w2s_ray.search.plan import make_plan
 from w2s_ray.search.progress import Progress
@@ -78,6 +79,7 @@ def run(
     with orderly_interrupts(lambda: progress.say(stopping)), lease(store, sweep.name, take_over=take_over):
         with store_errors(store.root, "opening the study"):
             save_spec(store, sweep)
+            remember(store)
             shutil.rmtree(_scratch(store, sweep.name), ignore_errors=True)  # of a driver that was killed
             study = _open_study(parts, store, progress, warm_start)
         progress.plan(make_plan(sweep, store))

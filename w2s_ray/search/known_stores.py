@@ -1,0 +1,44 @@
+"""Where sweeps were run on this machine, so that `w2s resume NAME` works from any directory.
+
+A convenience beside the cache, not a memory: it may be lost at any time, and a store that was moved is forgotten. The
+store given by --store, or the one in the current directory, always comes first.
+"""
+
+import json
+import os
+from pathlib import Path
+
+from filelock import FileLock
+
+from w2s_ray.assets import cache_folder
+from w2s_ray.stages.store import Store
+
+_MOST = 100
+
+
+def remember(store: Store) -> None:
+    """Notes a store as the last one used."""
+    path = _path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        others = [root for root in _known() if root != store.root and root.is_dir()]
+        draft = path.with_suffix(f".{os.getpid()}")
+        draft.write_text(json.dumps([str(root) for root in (store.root, *others)][:_MOST]), encoding="utf-8")
+        draft.replace(path)
+
+
+def stores_with(name: str, but: Store) -> list[Store]:
+    """Returns the known stores besides `but` that hold the sweep called `name`, the last used first."""
+    stores = [Store(root) for root in _known()]
+    return [store for store in stores if store.root != but.root and name in store.sweeps()]
+
+
+def _known() -> list[Path]:
+    try:
+        return [Path(root) for root in json.loads(_path().read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError):
+        return []  # never written, or not by us
+
+
+def _path() -> Path:
+    return cache_folder() / "stores.json"
