@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from w2s_ray.methods import bootstrap, confidence, naive
+from w2s_ray.methods.labels import taught_labels
 from w2s_ray.methods.parts import Params, Parts
 from w2s_ray.spec import Pairing, Sweep
+from w2s_ray.spec.labels import LABEL_PARAMETERS, PREFIX, LabelSettings
 from w2s_ray.spec.method import Value
 from w2s_ray.stages.stage import Stage
 
@@ -45,10 +47,11 @@ def _stages_of_seed(parts: Parts, experiment: Experiment, seed: int) -> dict[str
     pairing = parts.sweep.pairing(experiment.pairing)
     weak = parts.baseline(pairing.weak, "weak", seed, "weak")
     ceiling = parts.baseline(pairing.strong, "student", seed, "ceiling")
+    supervisor = taught_labels(parts, pairing, weak, ceiling, experiment.params, seed)
     return {
         "weak": weak,
         "ceiling": ceiling,
-        **RECIPES[experiment.method](parts, pairing, weak, experiment.params, seed),
+        **RECIPES[experiment.method](parts, pairing, supervisor, experiment.params, seed),
     }
 
 
@@ -63,6 +66,9 @@ def default_params(sweep: Sweep, pairing: Pairing, method: str) -> dict[str, Val
 
 def _default_value(sweep: Sweep, pairing: Pairing, parameter: str) -> Value:
     """What a parameter is when neither method nor search sets it."""
+    if parameter in LABEL_PARAMETERS:
+        asked: Value = getattr(LabelSettings(), parameter.removeprefix(PREFIX))
+        return asked
     if parameter == "chain":
         return ">".join(pairing.intermediates)
     if parameter == "chain_length":

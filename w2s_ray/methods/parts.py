@@ -12,7 +12,16 @@ from typing import Literal
 from w2s_ray.assets import fingerprint_of
 from w2s_ray.spec import Loss, Model, Resources, Sweep, Training, replace
 from w2s_ray.spec.method import LOSS_PARAMETERS, TRAINING_PARAMETERS, Value
-from w2s_ray.stages.stage import Execution, ExtractFeatures, Finetune, LoadExamples, ModelIdentity, Stage
+from w2s_ray.stages.operations import Operation
+from w2s_ray.stages.stage import (
+    Execution,
+    ExtractFeatures,
+    Finetune,
+    LoadExamples,
+    ModelIdentity,
+    Relabel,
+    Stage,
+)
 from w2s_ray.tasks import fingerprint
 
 Params = Mapping[str, Value]
@@ -74,6 +83,12 @@ class Parts:
             label=f"features of {model.source}",
             depths=tuple(sorted(set(depths), key=lambda depth: (depth is None, depth))),
         )
+
+    def relabel(self, operation: Operation, inputs: Mapping[str, Stage]) -> Stage:
+        """One operation on labels; `inputs` are those it names besides the examples."""
+        source = next(iter(inputs.values())).execution.label
+        execution = Execution(label=f"{operation.operation} of {source}")  # seconds of one CPU, whatever trainings take
+        return Stage(Relabel(operation=operation), {"examples": self.examples, **inputs}, execution)
 
     def _finetune(
         self, name: str, half: Half, loss: Loss, training: Training, seed: int, role: str, labels: Stage | None

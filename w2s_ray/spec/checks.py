@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from w2s_ray.spec.labels import ensemble_models
 from w2s_ray.spec.method import DEFAULTS, Value, chain_models, check_value, known_parameters, methods_with
 from w2s_ray.spec.problems import Place, Problem, did_you_mean
 from w2s_ray.spec.sweep import Sweep
@@ -71,8 +72,8 @@ def _value_problems(sweep: Sweep, place: Place, parameter: str, value: Value) ->
     except ValueError as error:
         yield Problem(place, f"{error}, got {value!r}")
         return
-    if parameter == "chain":
-        for name in chain_models(str(value)):
+    if parameter in ("chain", "labels.ensemble"):
+        for name in chain_models(str(value)) if parameter == "chain" else ensemble_models(str(value)):
             if name not in sweep.models:
                 yield _unknown(place, "model", name, sweep.models)
 

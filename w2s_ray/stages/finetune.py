@@ -29,11 +29,11 @@ from w2s_ray.stages.artifacts import (
     Predictions,
     write_lines,
 )
-from w2s_ray.stages.stage import Finetune, Stage
+from w2s_ray.stages.stage import Finetune, Stage, origin_of
 from w2s_ray.stages.store import Store
 from w2s_ray.training.checkpoints import Checkpoints
 from w2s_ray.training.evaluate import predict
-from w2s_ray.training.inputs import FeatureInputs, Inputs, TextInputs
+from w2s_ray.training.inputs import FeatureInputs, Inputs, SomeInputs, TextInputs
 from w2s_ray.training.loop import Problem, Worker, finetune, seed_everything
 
 SUMMARY = "summary.json"
@@ -63,7 +63,7 @@ def train_stage(
     labels, judges = _labels(stage, settings, store, examples)
     curve = finetune(
         network,
-        Problem(inputs_of(settings.half), labels, inputs_of("validation"), judges),
+        Problem(_taught(inputs_of(settings.half), labels, examples, settings), labels, inputs_of("validation"), judges),
         settings.training,
         settings.loss,
         settings.seed,
@@ -110,9 +110,18 @@ def _labels(stage: Stage, settings: Finetune, store: Store, examples: Examples) 
         return _truth(examples, settings.half), {"truth": truth}
     predictions = store.get(teacher.address).predictions()
     given = {split: predictions.of(split) for split in (settings.half, "validation")}
-    labels = {split: Labels(p.ids, p.probabilities, teacher.address) for split, p in given.items()}
-    half = labels[settings.half].of(examples.ids[examples.rows(settings.half)])
+    labels = {split: Labels(p.ids, p.probabilities, origin_of(teacher)) for split, p in given.items()}
+    ids = examples.ids[examples.rows(settings.half)]
+    half = labels[settings.half].of(ids[np.isin(ids, labels[settings.half].ids)])
     return half, {"truth": truth, "supervisor": labels["validation"].of(truth.ids)}
+
+
+def _taught(inputs: Inputs, labels: Labels, examples: Examples, settings: Finetune) -> Inputs:
+    """Returns those inputs of the training half that have a label; an operation on labels may have left some out."""
+    ids = examples.ids[examples.rows(settings.half)]
+    if len(labels.ids) == len(ids):
+        return inputs
+    return SomeInputs(inputs, np.flatnonzero(np.isin(ids, labels.ids)).astype(np.int64))
 
 
 def _truth(examples: Examples, split: str) -> Labels:
