@@ -73,6 +73,8 @@ def _default_value(sweep: Sweep, pairing: Pairing, parameter: str) -> Value:
         return ">".join(pairing.intermediates)
     if parameter == "chain_length":
         return len(pairing.intermediates)
+    if parameter in ("fresh", "iterations"):
+        return False if parameter == "fresh" else 0
     name = parameter.rsplit(".", 1)[-1]
     owner = pairing.strong if "." not in parameter or not pairing.intermediates else pairing.intermediates[0]
     if name == "alpha":

@@ -53,13 +53,13 @@ def _method_problems(sweep: Sweep) -> Iterator[Problem]:
                     f"{method} has no parameter {parameter!r}",
                     f"it belongs to {', '.join(methods_with(parameter))}",
                 )
-    if "bootstrap" in sweep.methods and "chain" not in sweep.methods["bootstrap"]:
+    if "bootstrap" in sweep.methods and not {"chain", "iterations"} & {*sweep.methods["bootstrap"], *sweep.space}:
         for index, pairing in enumerate(sweep.pairings):
             if not pairing.intermediates:
                 yield Problem(
                     ("pairings", index),
                     f"bootstrap needs intermediate models between {pairing.weak!r} and {pairing.strong!r}",
-                    "add intermediates: [...] to the pairing, or a chain to methods.bootstrap",
+                    "add intermediates: [...] to the pairing, or a chain or iterations to methods.bootstrap",
                 )
 
 

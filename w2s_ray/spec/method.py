@@ -26,7 +26,7 @@ DEFAULTS: Mapping[str, Mapping[str, Value]] = {
 
 TRAINING_PARAMETERS = ("lr", "epochs", "batch_size", "weight_decay", "schedule", "lr_warmup", "clip")
 LOSS_PARAMETERS = tuple(Loss.model_fields)
-_CHAIN_PARAMETERS = ("chain", "chain_length")
+_CHAIN_PARAMETERS = ("chain", "chain_length", "fresh", "iterations")
 _STEP = re.compile(r"intermediate\.(?:([1-9]\d*)\.)?(\w+)")
 
 
@@ -57,6 +57,12 @@ def check_value(parameter: str, value: Value) -> None:
     elif name == "chain_length":
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ValueError("chain_length is the number of intermediate models, 1 or more")
+    elif name == "iterations":
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise ValueError("iterations is how often the strong model relabels for itself, 0 or more")
+    elif name == "fresh":
+        if not isinstance(value, bool):
+            raise ValueError("fresh is true or false")
     else:
         owner: Frozen = Training() if name in TRAINING_PARAMETERS else Loss()
         if name in LABEL_PARAMETERS:
