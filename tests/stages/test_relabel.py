@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from w2s_ray.labels import Labels
-from w2s_ray.spec import Loss, Splits, Sweep, Training
+from w2s_ray.spec import Loss, Splits, Sweep, Training, replace
 from w2s_ray.spec.task import Columns
 from w2s_ray.stages.artifacts import EXAMPLES, FEATURES, PREDICTIONS, Examples, Predictions
 from w2s_ray.stages.finetune import _labels, train_stage
@@ -40,7 +40,7 @@ OPERATIONS: list[Operation] = [
 class World:
     """A stored task with features, two weak supervisors and a ceiling."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, other_later_columns: bool = False) -> None:
         self.store = store
         draw = np.random.default_rng(0)
         splits = np.repeat(list(SIZES), list(SIZES.values()))
@@ -62,6 +62,7 @@ class World:
         self.task = Stage(settings)
         self.features = Stage(ExtractFeatures(model=MODEL), {"examples": self.task})
         vectors = draw.normal(size=(count, 6)) + 2 * self.examples.classes[:, None]
+        vectors[:, 2:] *= draw.normal(size=(count, 4)) ** 2 if other_later_columns else 1
         with store.publish(self.task) as draft:
             self.examples.write(draft.path / EXAMPLES)
         with store.publish(self.features) as draft:
@@ -101,9 +102,9 @@ class World:
             predictions.write(draft.path / PREDICTIONS)
         return stage
 
-    def student(self, labels: Stage) -> Stage:
+    def student(self, labels: Stage, features: int | None = None) -> Stage:
         inputs = {"examples": self.task, "features": self.features, "labels": labels}
-        return Stage(self._settings("student", 0), inputs)
+        return Stage(replace(self._settings("student", 0), features=features), inputs)
 
     def predictions(self, stage: Stage) -> Predictions:
         return self.store.get(stage.address).predictions()
@@ -227,3 +228,21 @@ def test_a_sweep_that_filters_labels_runs_through_broker_and_store(ray: Any, sma
     assert labels.record.summary["labels"] == pytest.approx(0.9 * 0.5 * 200, abs=2)
     assert set(np.unique(labels.predictions().of("student").probabilities)) == {0.0, 1.0}
     assert store.get(roles["student"][0].address).record.summary["test_accuracy"] > 0.5
+
+
+def test_a_head_on_the_first_features_reads_no_other(world: World, tmp_path: Path) -> None:
+    """The ladder of appendix E.1: with the columns beyond made different, the same model comes out."""
+    made = []
+    for number, later in enumerate((False, True)):
+        store = Store(tmp_path / str(number))
+        other = World(store, other_later_columns=later)
+        outputs = tmp_path / f"out{number}"
+        outputs.mkdir()
+        train_stage(other.student(other.weak, features=2), store, outputs, Worker(), lambda row: None)
+        made.append(Predictions.read(outputs / PREDICTIONS).probabilities)
+    assert (made[0] == made[1]).all()
+
+
+def test_more_features_than_there_are_is_a_mistake(world: World, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at most 6"):
+        train_stage(world.student(world.weak, features=7), world.store, tmp_path, Worker(), lambda row: None)

@@ -101,6 +101,7 @@ class Parts:
             loss=loss if loss.alpha > 0 else Loss(alpha=0, alpha_warmup=0),
             training=training,
             seed=seed,
+            features=model.features,
         )
         inputs = {"examples": self.examples}
         if model.train == "head":

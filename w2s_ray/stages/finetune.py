@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
@@ -88,7 +89,7 @@ def _network_and_inputs(
     classes = len(examples.class_names)
     if settings.train == "head":
         path = store.get(stage.inputs["features"].address).file(FEATURES)
-        features = load_file(path)["features"]
+        features = _first_columns(load_file(path)["features"], settings.features)
         head = LinearHead(features.shape[1], classes)
         head.standardize(torch.from_numpy(features[examples.rows(settings.half)]))
         return head, lambda split: FeatureInputs(features[examples.rows(split)])
@@ -100,6 +101,12 @@ def _network_and_inputs(
         return TextInputs(texts, tokenizer, settings.model.max_length)
 
     return network, inputs_of
+
+
+def _first_columns(features: NDArray[np.float32], count: int | None) -> NDArray[np.float32]:
+    if count is not None and count > features.shape[1]:
+        raise ValueError(f"features must be at most {features.shape[1]}, the model's width, got {count}")
+    return features[:, :count]
 
 
 def _labels(stage: Stage, settings: Finetune, store: Store, examples: Examples) -> tuple[Labels, dict[str, Labels]]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from w2s_ray.labels import partly_true
 from w2s_ray.spec.base import Frozen
 from w2s_ray.spec.resources import Resources
@@ -67,6 +69,7 @@ class Finetune(Settings):
     loss: Loss
     training: Training
     seed: int
+    features: int | None = Field(default=None, json_schema_extra={"since_default": True})  # the first so many columns
 
 
 class Relabel(Settings):
