@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from w2s_ray.methods import bootstrap, confidence, naive
+from w2s_ray.methods import bootstrap, confidence, imitation, naive
 from w2s_ray.methods.labels import taught_labels
 from w2s_ray.methods.parts import Params, Parts
 from w2s_ray.spec import Pairing, Sweep
@@ -17,6 +17,7 @@ RECIPES: Mapping[str, Recipe] = {
     "naive": naive.recipe,
     "confidence": confidence.recipe,
     "bootstrap": bootstrap.recipe,
+    "imitation": imitation.recipe,
 }
 
 

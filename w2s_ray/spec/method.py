@@ -21,6 +21,7 @@ DEFAULTS: Mapping[str, Mapping[str, Value]] = {
     "naive": {},
     "confidence": {"alpha": 0.5, "alpha_warmup": 0.2},
     "bootstrap": {},
+    "imitation": {},
 }
 """Each method's own settings; what is not named here comes from the strong model's baseline."""
 
@@ -43,7 +44,7 @@ def methods_with(parameter: str) -> tuple[str, ...]:
     if parameter in TRAINING_PARAMETERS + LABEL_PARAMETERS:
         return tuple(DEFAULTS)
     if parameter in LOSS_PARAMETERS:
-        return ("confidence", "bootstrap")
+        return ("confidence", "bootstrap", "imitation")
     return ("bootstrap",) if parameter in _CHAIN_PARAMETERS else ()
 
 

@@ -95,12 +95,18 @@ def _network_and_inputs(
         return head, lambda split: FeatureInputs(features[examples.rows(split)])
     folder = locate(stage.execution.source, stage.execution.revision)
     network, tokenizer = load_classifier(folder, settings.model, classes)
+    texts = _texts(stage, store, examples)
 
     def inputs_of(split: str) -> Inputs:
-        texts = [examples.texts[row] for row in examples.rows(split)]
-        return TextInputs(texts, tokenizer, settings.model.max_length)
+        return TextInputs([texts[row] for row in examples.rows(split)], tokenizer, settings.model.max_length)
 
     return network, inputs_of
+
+
+def _texts(stage: Stage, store: Store, examples: Examples) -> list[str]:
+    """Returns the texts in the order of the examples: those of the `texts` input where there is one."""
+    other = stage.inputs.get("texts")
+    return examples.texts if other is None else Examples.read(store.get(other.address).file(EXAMPLES)).texts
 
 
 def _first_columns(features: NDArray[np.float32], count: int | None) -> NDArray[np.float32]:

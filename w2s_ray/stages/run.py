@@ -19,7 +19,7 @@ import ray
 from w2s_ray.stages.artifacts import EXAMPLES, FEATURES, PREDICTIONS, READ_OF, Examples
 from w2s_ray.stages.claim import claim
 from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError, cause_of, must_exist, store_errors
-from w2s_ray.stages.stage import ExtractFeatures, Finetune, LoadExamples, Relabel, Stage
+from w2s_ray.stages.stage import ExtractFeatures, Finetune, Hint, LoadExamples, Relabel, Stage
 from w2s_ray.stages.store import Draft, Store
 
 
@@ -58,6 +58,8 @@ def _make(batch: list[Stage], store: Store, made_by: str, broker: Any) -> None:
         _examples(batch[0], settings, store, made_by)
     elif isinstance(settings, ExtractFeatures):
         _features(batch, store, made_by)
+    elif isinstance(settings, Hint):
+        _hint(batch[0], store, made_by)
     elif isinstance(settings, Relabel):
         _relabel(batch[0], store, made_by)
     else:
@@ -101,6 +103,14 @@ def _relabel(stage: Stage, store: Store, made_by: str) -> None:
     with store.publish(stage, made_by) as draft:
         predictions, draft.summary = relabel_stage(stage, store)
         predictions.write(draft.path / PREDICTIONS)
+
+
+def _hint(stage: Stage, store: Store, made_by: str) -> None:
+    from w2s_ray.stages.hint import hint_stage
+
+    with store.publish(stage, made_by) as draft:
+        examples, draft.summary = hint_stage(stage, store)
+        examples.write(draft.path / EXAMPLES)
 
 
 def _finetune(stage: Stage, store: Store, made_by: str, broker: Any) -> None:

@@ -59,7 +59,10 @@ class ExtractFeatures(Settings):
 
 
 class Finetune(Settings):
-    """Trains one model. Inputs: `examples`; `features` for a head; `labels` (Finetune, Relabel) unless ground truth."""
+    """Trains one model. Inputs: `examples`; `features` for a head; `labels` (Finetune, Relabel) unless ground truth.
+
+    Without a head, `texts` (Hint) stand in for those of the examples where there is such an input.
+    """
 
     kind = "finetune"
     version = 1
@@ -70,6 +73,13 @@ class Finetune(Settings):
     training: Training
     seed: int
     features: int | None = Field(default=None, json_schema_extra={"since_default": True})  # the first so many columns
+
+
+class Hint(Settings):
+    """Appends the hardened weak label to each text (appendix E.3), as examples. Inputs: `examples`, `labels`."""
+
+    kind = "hint"
+    version = 1
 
 
 class Relabel(Settings):
@@ -103,7 +113,7 @@ class Stage:
 
     @property
     def kind(self) -> str:
-        """`examples`, `features`, `labels` or `finetune`."""
+        """`examples`, `features`, `labels`, `hint` or `finetune`."""
         return self.settings.kind
 
     @cached_property
