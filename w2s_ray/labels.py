@@ -19,7 +19,7 @@ class Labels:
     Attributes:
         ids: example ids, shape (n,).
         probabilities: shape (n, classes), each row sums to 1; float32.
-        origin: `GROUND_TRUTH`, or the address of the stage that predicted them.
+        origin: `GROUND_TRUTH`, or the address of the stage that predicted them; it holds both where they are mixed.
     """
 
     ids: NDArray[np.str_]
@@ -38,6 +38,11 @@ class Labels:
         classes: NDArray[np.int64] = self.probabilities.argmax(axis=1).astype(np.int64)
         return classes
 
+    @property
+    def know_truth(self) -> bool:
+        """Whether ground truth of these examples had any part in them."""
+        return GROUND_TRUTH in self.origin
+
     def of(self, ids: NDArray[np.str_]) -> "Labels":
         """Returns the labels of `ids` in that order. Raises KeyError if one of them has none."""
         place = {name: index for index, name in enumerate(self.ids.tolist())}
@@ -48,3 +53,8 @@ class Labels:
 def ground_truth(ids: NDArray[np.str_], classes: NDArray[np.int64], num_classes: int) -> Labels:
     """Returns one-hot labels for integer `classes` of shape (n,)."""
     return Labels(ids, np.eye(num_classes, dtype=np.float32)[classes], GROUND_TRUTH)
+
+
+def partly_true(origin: str) -> str:
+    """Returns the origin of labels of `origin` after ground truth had a part in them."""
+    return origin if GROUND_TRUTH in origin else f"{origin}, in part {GROUND_TRUTH}"

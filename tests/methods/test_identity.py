@@ -33,6 +33,7 @@ IDENTITY: dict[str, Any] = {
     "models.pooling": "last",
     "models.max_length": 64,
     "models.train": "full",
+    "models.features": 10,
     "models.baseline.lr": 5e-3,
     "models.baseline.epochs": 5,
     "models.baseline.batch_size": 16,

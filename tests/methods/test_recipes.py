@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from w2s_ray.methods import Parts, plan_stages
+from w2s_ray.methods import Experiment, Parts, plan_stages, stages_of
 from w2s_ray.methods.bootstrap import evenly, step_params
 from w2s_ray.methods.experiment import RECIPES, default_params
 from w2s_ray.spec import Sweep
@@ -157,6 +157,52 @@ def test_two_chains_share_the_steps_they_begin_with(graph: Graph) -> None:
     short, long = graph("bootstrap", chain="minilm-1>minilm-3"), graph("bootstrap", chain="minilm-1>minilm-4")
     assert short["intermediate 1"] == long["intermediate 1"]
     assert short["intermediate 2"] != long["intermediate 2"]
+
+
+def test_with_fresh_texts_each_training_of_a_chain_sees_a_part_of_its_own(graph: Graph) -> None:
+    made = graph("bootstrap", chain="minilm-1>minilm-3", fresh=True)
+    for seed in (0, 1):
+        learners = [made[role][seed] for role in ("intermediate 1", "intermediate 2", "student")]
+        teachers = [made[role][seed] for role in ("weak", "intermediate 1", "intermediate 2")]
+        for number, (learner, teacher) in enumerate(zip(learners, teachers, strict=True)):
+            labels = learner.inputs["labels"]
+            assert labels.inputs["labels"] == teacher
+            assert labels.settings.model_dump() == {"operation": {"operation": "part", "part": number, "of": 3}}
+    assert graph("bootstrap", fresh=False) == graph("bootstrap")
+
+
+def test_the_strong_model_relabels_for_itself_as_often_as_it_is_told(graph: Graph) -> None:
+    made = graph("bootstrap", chain_length=1, iterations=2)
+    assert depths(made) == {
+        "weak": 0,
+        "ceiling": 5,
+        **{f"intermediate {n}": d for n, d in ((1, 3), (2, 5), (3, 5))},
+    } | {"student": 5}
+    assert made["student"][0].inputs["labels"] == made["intermediate 3"][0]
+    assert made == graph("bootstrap", chain="minilm-3>minilm-5>minilm-5")
+    assert graph("bootstrap", iterations=0) == graph("bootstrap")
+
+
+def test_iterations_alone_need_no_model_between_weak_and_strong(ladder: Sweep) -> None:
+    data = ladder.model_dump(by_alias=True, exclude_none=True)
+    data["pairings"] = [{"weak": "minilm-0", "strong": "minilm-5"}]
+    with pytest.raises(ValueError, match="iterations to methods"):
+        Sweep.model_validate(data)
+    data["methods"] = {"bootstrap": {"iterations": 1}}
+    sweep = Sweep.model_validate(data)
+    params = default_params(sweep, sweep.pairings[0], "bootstrap")
+    made = stages_of(Parts(sweep), Experiment(0, sweep.pairings[0].name, "bootstrap", params, default=True))
+    assert depths(made) == {"weak": 0, "ceiling": 5, "intermediate 1": 5, "student": 5}
+    naive = stages_of(Parts(sweep), Experiment(0, sweep.pairings[0].name, "naive", {}, default=True))
+    assert made["intermediate 1"] == naive["student"], "the first of them is the naive student"
+
+
+@pytest.mark.parametrize(("name", "value"), [("fresh", 1), ("iterations", -1), ("iterations", True)])
+def test_a_chain_setting_that_means_nothing_is_refused(ladder: Sweep, name: str, value: Any) -> None:
+    data = ladder.model_dump(by_alias=True, exclude_none=True)
+    data["methods"] = {"bootstrap": {name: value}}
+    with pytest.raises(ValueError, match=f"{name} is"):
+        Sweep.model_validate(data)
 
 
 @pytest.mark.parametrize("method", DEFAULTS)

@@ -100,3 +100,8 @@ def test_numbers_are_written_alike_everywhere() -> None:
     assert ratio(UNDEFINED) == "undefined"
     assert settings({"lr": 0.0012345, "epochs": 7}) == "lr=0.00123, epochs=7"
     assert settings({}) == "the model's own"
+
+
+def test_settings_that_show_ground_truth_to_the_student_say_so() -> None:
+    assert settings({"labels.truth": 0.1}) == "labels.truth=0.1 (its labels know ground truth)"
+    assert "ground truth" not in settings({"labels.truth": 0.0, "labels.harden": True})

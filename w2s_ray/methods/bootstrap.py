@@ -1,34 +1,48 @@
 """Bootstrapping (Burns et al., section 4.3.1): a chain of ever stronger students, each labelling for the next.
 
-The chain is `chain` ("minilm-1>minilm-2"), or the pairing's intermediates, thinned evenly to `chain_length`. Each
-intermediate student trains with its model's baseline settings and cross entropy, changed by `intermediate.lr` for all
-steps or `intermediate.2.lr` for the second. All steps see the same texts, so from the second step on a student learns
-from labels on texts its teacher was trained on; the paper's chess chains used fresh texts for each step.
+The chain is `chain` ("minilm-1>minilm-2"), or the pairing's intermediates, thinned evenly to `chain_length`; then the
+strong model itself `iterations` times, which alone is strong-to-strong relabelling. Each intermediate student trains
+with its model's baseline settings and cross entropy, changed by `intermediate.lr` for all steps or `intermediate.2.lr`
+for the second.
+
+All steps see the same texts, so from the second step on a student learns from labels on texts its teacher was trained
+on. With `fresh` the student's half is divided by content into as many disjoint parts as there are trainings, and each
+sees its own, as in the paper's chess chains; those had 50,000 puzzles a step, where here the parts get smaller.
 """
 
 from w2s_ray.methods.parts import Params, Parts
 from w2s_ray.spec import Pairing
 from w2s_ray.spec.method import chain_models
+from w2s_ray.stages.operations import Part
 from w2s_ray.stages.stage import Stage
 
 
 def recipe(parts: Parts, pairing: Pairing, weak: Stage, params: Params, seed: int) -> dict[str, Stage]:
     """Returns `intermediate 1`, `intermediate 2`, ... and the `student` that learns from the last of them."""
     stages: dict[str, Stage] = {}
+    chain = chain_of(pairing, params)
+
+    def labels(teacher: Stage, step: int) -> Stage:
+        if not params.get("fresh"):
+            return teacher
+        return parts.relabel(Part(part=step - 1, of=len(chain) + 1), {"labels": teacher})
+
     teacher = weak
-    for step, name in enumerate(chain_of(pairing, params), start=1):
+    for step, name in enumerate(chain, start=1):
         role = f"intermediate {step}"
-        teacher = parts.student(name, teacher, step_params(params, step), seed, role)
+        teacher = parts.student(name, labels(teacher, step), step_params(params, step), seed, role)
         stages[role] = teacher
-    return {**stages, "student": parts.student(pairing.strong, teacher, params, seed)}
+    last = labels(teacher, len(chain) + 1)
+    return {**stages, "student": parts.student(pairing.strong, last, params, seed)}
 
 
 def chain_of(pairing: Pairing, params: Params) -> tuple[str, ...]:
     """Returns the intermediate models of a trial, in order."""
+    again = (pairing.strong,) * int(params.get("iterations", 0))
     if "chain" in params:
-        return chain_models(str(params["chain"]))
+        return chain_models(str(params["chain"])) + again
     models = pairing.intermediates
-    return evenly(models, min(int(params.get("chain_length", len(models))), len(models)))
+    return evenly(models, min(int(params.get("chain_length", len(models))), len(models))) + again
 
 
 def evenly(models: tuple[str, ...], count: int) -> tuple[str, ...]:
@@ -38,6 +52,7 @@ def evenly(models: tuple[str, ...], count: int) -> tuple[str, ...]:
 
 def step_params(params: Params, step: int) -> Params:
     """Returns the settings of intermediate `step`: those for it alone win over those for every step."""
-    every = {key.split(".")[1]: value for key, value in params.items() if key.count(".") == 1}
-    own = {key.split(".")[2]: value for key, value in params.items() if key.startswith(f"intermediate.{step}.")}
+    of_chain = {key.removeprefix("intermediate."): v for key, v in params.items() if key.startswith("intermediate.")}
+    every = {key: value for key, value in of_chain.items() if "." not in key}
+    own = {key.removeprefix(f"{step}."): value for key, value in of_chain.items() if key.startswith(f"{step}.")}
     return {**every, **own}

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from w2s_ray.methods import bootstrap, confidence, naive
+from w2s_ray.methods import bootstrap, confidence, imitation, naive
+from w2s_ray.methods.labels import taught_labels
 from w2s_ray.methods.parts import Params, Parts
 from w2s_ray.spec import Pairing, Sweep
+from w2s_ray.spec.labels import LABEL_PARAMETERS, PREFIX, LabelSettings
 from w2s_ray.spec.method import Value
 from w2s_ray.stages.stage import Stage
 
@@ -15,6 +17,7 @@ RECIPES: Mapping[str, Recipe] = {
     "naive": naive.recipe,
     "confidence": confidence.recipe,
     "bootstrap": bootstrap.recipe,
+    "imitation": imitation.recipe,
 }
 
 
@@ -45,10 +48,11 @@ def _stages_of_seed(parts: Parts, experiment: Experiment, seed: int) -> dict[str
     pairing = parts.sweep.pairing(experiment.pairing)
     weak = parts.baseline(pairing.weak, "weak", seed, "weak")
     ceiling = parts.baseline(pairing.strong, "student", seed, "ceiling")
+    supervisor = taught_labels(parts, pairing, weak, ceiling, experiment.params, seed)
     return {
         "weak": weak,
         "ceiling": ceiling,
-        **RECIPES[experiment.method](parts, pairing, weak, experiment.params, seed),
+        **RECIPES[experiment.method](parts, pairing, supervisor, experiment.params, seed),
     }
 
 
@@ -63,10 +67,15 @@ def default_params(sweep: Sweep, pairing: Pairing, method: str) -> dict[str, Val
 
 def _default_value(sweep: Sweep, pairing: Pairing, parameter: str) -> Value:
     """What a parameter is when neither method nor search sets it."""
+    if parameter in LABEL_PARAMETERS:
+        asked: Value = getattr(LabelSettings(), parameter.removeprefix(PREFIX))
+        return asked
     if parameter == "chain":
         return ">".join(pairing.intermediates)
     if parameter == "chain_length":
         return len(pairing.intermediates)
+    if parameter in ("fresh", "iterations"):
+        return False if parameter == "fresh" else 0
     name = parameter.rsplit(".", 1)[-1]
     owner = pairing.strong if "." not in parameter or not pairing.intermediates else pairing.intermediates[0]
     if name == "alpha":

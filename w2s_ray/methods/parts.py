@@ -4,6 +4,7 @@ Two recipes that mean the same training get the same stage, whatever they call i
 settings of its warm-up are dropped, so a confidence student at alpha 0 *is* the naive student.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,17 @@ from typing import Literal
 from w2s_ray.assets import fingerprint_of
 from w2s_ray.spec import Loss, Model, Resources, Sweep, Training, replace
 from w2s_ray.spec.method import LOSS_PARAMETERS, TRAINING_PARAMETERS, Value
-from w2s_ray.stages.stage import Execution, ExtractFeatures, Finetune, LoadExamples, ModelIdentity, Stage
+from w2s_ray.stages.operations import Operation
+from w2s_ray.stages.stage import (
+    Execution,
+    ExtractFeatures,
+    Finetune,
+    Hint,
+    LoadExamples,
+    ModelIdentity,
+    Relabel,
+    Stage,
+)
 from w2s_ray.tasks import fingerprint
 
 Params = Mapping[str, Value]
@@ -46,18 +57,35 @@ class Parts:
         """Model `name` on the ground truth of a half, with its fixed hyper-parameters: weak supervisor or ceiling."""
         return self._finetune(name, half, Loss(), self.sweep.models[name].baseline, seed, role, None)
 
-    def student(self, name: str, labels: Stage, params: Params, seed: int, role: str = "student") -> Stage:
-        """Model `name` on the student half with the predictions of `labels`; `params` change its baseline settings."""
+    def student(
+        self, name: str, labels: Stage, params: Params, seed: int, role: str = "student", texts: Stage | None = None
+    ) -> Stage:
+        """Model `name` on the student half with the predictions of `labels`; `params` change its baseline settings.
+
+        `texts` stand in for those of the examples.
+        """
         changes = {key: value for key, value in params.items() if key in TRAINING_PARAMETERS}
         training = replace(self.sweep.models[name].baseline, **changes)
         loss = Loss.model_validate({key: value for key, value in params.items() if key in LOSS_PARAMETERS})
-        return self._finetune(name, "student", loss, training, seed, role, labels)
+        return self._finetune(name, "student", loss, training, seed, role, labels, texts)
 
-    def features(self, name: str) -> Stage:
-        """The frozen features of model `name`; names the depths that the sweep's other models want of the same pass."""
+    def hint(self, labels: Stage) -> Stage:
+        """The examples with the class of `labels` appended to their texts."""
+        label = f"hints of {labels.execution.label}"
+        return Stage(Hint(), {"examples": self.examples, "labels": labels}, Execution(label=label))
+
+    def features(self, name: str, texts: Stage | None = None) -> Stage:
+        """The frozen features of model `name`; names the depths that the sweep's other models want of the same pass.
+
+        Those of other `texts` than the examples' own are wanted at one depth alone.
+        """
         model = self.sweep.models[name]
         settings = ExtractFeatures(model=self._identity(name), precision=model.baseline.precision)
-        return Stage(settings, {"examples": self.examples}, self._features_execution(model))
+        execution = self._features_execution(model)
+        if texts is None:
+            return Stage(settings, {"examples": self.examples}, execution)
+        own = dataclasses.replace(execution, depths=(), label=f"{execution.label} with {texts.execution.label}")
+        return Stage(settings, {"examples": texts}, own)
 
     def _features_execution(self, model: Model) -> Execution:
         kin = ("source", "revision", "pooling", "max_length", "train")
@@ -75,8 +103,22 @@ class Parts:
             depths=tuple(sorted(set(depths), key=lambda depth: (depth is None, depth))),
         )
 
+    def relabel(self, operation: Operation, inputs: Mapping[str, Stage]) -> Stage:
+        """One operation on labels; `inputs` are those it names besides the examples."""
+        source = next(iter(inputs.values())).execution.label
+        execution = Execution(label=f"{operation.operation} of {source}")  # seconds of one CPU, whatever trainings take
+        return Stage(Relabel(operation=operation), {"examples": self.examples, **inputs}, execution)
+
     def _finetune(
-        self, name: str, half: Half, loss: Loss, training: Training, seed: int, role: str, labels: Stage | None
+        self,
+        name: str,
+        half: Half,
+        loss: Loss,
+        training: Training,
+        seed: int,
+        role: str,
+        labels: Stage | None,
+        texts: Stage | None = None,
     ) -> Stage:
         model = self.sweep.models[name]
         settings = Finetune(
@@ -86,10 +128,13 @@ class Parts:
             loss=loss if loss.alpha > 0 else Loss(alpha=0, alpha_warmup=0),
             training=training,
             seed=seed,
+            features=model.features,
         )
         inputs = {"examples": self.examples}
         if model.train == "head":
-            inputs["features"] = self.features(name)
+            inputs["features"] = self.features(name, texts)
+        elif texts is not None:
+            inputs["texts"] = texts
         if labels is not None:
             inputs["labels"] = labels
         execution = Execution(

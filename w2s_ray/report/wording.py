@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from w2s_ray.report.answers import ORACLE, PairingAnswer, Report, Selection
 from w2s_ray.report.statistics import Interval
+from w2s_ray.spec.labels import label_settings
 from w2s_ray.spec.method import Value
 
 NONE = "–"
@@ -47,9 +48,10 @@ def share(value: float | None) -> str:
 
 
 def settings(params: Mapping[str, Value]) -> str:
-    """Returns parameters as in `lr=0.002, epochs=7`."""
+    """Returns parameters as in `lr=0.002, epochs=7`; says so if the student was shown ground truth of its half."""
     shown = (f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in params.items())
-    return ", ".join(shown) or "the model's own"
+    told = " (its labels know ground truth)" if label_settings(params).read_truth else ""
+    return (", ".join(shown) or "the model's own") + told
 
 
 def answer_of(pairing: PairingAnswer) -> str:

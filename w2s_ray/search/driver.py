@@ -111,7 +111,11 @@ def _open_study(parts: Parts, store: Store, progress: Progress, warm_start: str 
 def _fetch_assets(parts: Parts, store: Store) -> None:
     """Downloads what unfinished stages read, before Ray starts, so that progress and errors are seen at once."""
     missing = [stage for stage in walk(*plan_stages(parts)) if not store.has(stage.address)]
-    sources = ((one.execution.source, one.execution.revision, one.kind != "examples") for one in missing)
+    sources = (
+        (one.execution.source, one.execution.revision, one.kind != "examples")
+        for one in missing
+        if one.execution.source
+    )
     for source, revision, is_model in dict.fromkeys(sources):
         prefetch(source, revision, model=is_model)
 

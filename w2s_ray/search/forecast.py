@@ -12,7 +12,7 @@ from pathlib import Path
 
 from w2s_ray.assets import dimensions_of
 from w2s_ray.spec import Sweep
-from w2s_ray.stages.stage import ExtractFeatures, Finetune, LoadExamples, Stage
+from w2s_ray.stages.stage import ExtractFeatures, Finetune, Hint, LoadExamples, Stage
 from w2s_ray.stages.store import Store
 
 _FLOAT = 4  # bytes
@@ -57,7 +57,7 @@ def _rows(sweep: Sweep) -> int:
 
 
 def _size(stage: Stage, rows: int) -> int | None:
-    if isinstance(stage.settings, LoadExamples):
+    if isinstance(stage.settings, LoadExamples | Hint):
         return _STAGE + rows * _TEXT
     if isinstance(stage.settings, ExtractFeatures):
         dimensions = dimensions_of(stage.execution.source, stage.execution.revision)

@@ -131,7 +131,7 @@ def _graph_like(
 
 
 def _trainings_in(graph: dict[str, tuple[Stage, ...]]) -> int:
-    return sum(len(of_role) for of_role in graph.values())
+    return sum(stage.kind == "finetune" for stage in walk(*(stage for of_role in graph.values() for stage in of_role)))
 
 
 def _new_trainings(

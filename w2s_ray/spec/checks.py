@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from w2s_ray.spec.labels import ensemble_models
 from w2s_ray.spec.method import DEFAULTS, Value, chain_models, check_value, known_parameters, methods_with
 from w2s_ray.spec.problems import Place, Problem, did_you_mean
 from w2s_ray.spec.sweep import Sweep
@@ -52,13 +53,13 @@ def _method_problems(sweep: Sweep) -> Iterator[Problem]:
                     f"{method} has no parameter {parameter!r}",
                     f"it belongs to {', '.join(methods_with(parameter))}",
                 )
-    if "bootstrap" in sweep.methods and "chain" not in sweep.methods["bootstrap"]:
+    if "bootstrap" in sweep.methods and not {"chain", "iterations"} & {*sweep.methods["bootstrap"], *sweep.space}:
         for index, pairing in enumerate(sweep.pairings):
             if not pairing.intermediates:
                 yield Problem(
                     ("pairings", index),
                     f"bootstrap needs intermediate models between {pairing.weak!r} and {pairing.strong!r}",
-                    "add intermediates: [...] to the pairing, or a chain to methods.bootstrap",
+                    "add intermediates: [...] to the pairing, or a chain or iterations to methods.bootstrap",
                 )
 
 
@@ -71,8 +72,8 @@ def _value_problems(sweep: Sweep, place: Place, parameter: str, value: Value) ->
     except ValueError as error:
         yield Problem(place, f"{error}, got {value!r}")
         return
-    if parameter == "chain":
-        for name in chain_models(str(value)):
+    if parameter in ("chain", "labels.ensemble"):
+        for name in chain_models(str(value)) if parameter == "chain" else ensemble_models(str(value)):
             if name not in sweep.models:
                 yield _unknown(place, "model", name, sweep.models)
 

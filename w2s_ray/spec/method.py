@@ -1,7 +1,8 @@
 """The methods by name, their default settings, and the parameters each of them understands.
 
-A parameter is a field of `Training` or `Loss`, or one of the two that choose a bootstrap chain. Prefixed with
-`intermediate.` it sets every intermediate step of a chain, with `intermediate.2.` only the second.
+A parameter is a field of `Training` or `Loss`, one of those that choose a bootstrap chain, or, prefixed with `labels.`,
+a field of `LabelSettings`. Prefixed with `intermediate.` one of the first two kinds sets every intermediate step of a
+chain, with `intermediate.2.` only the second.
 """
 
 import re
@@ -9,7 +10,8 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
-from w2s_ray.spec.base import replace
+from w2s_ray.spec.base import Frozen, replace
+from w2s_ray.spec.labels import LABEL_PARAMETERS, PREFIX, LabelSettings
 from w2s_ray.spec.training import Loss, Training
 
 Value = bool | int | float | str
@@ -19,18 +21,19 @@ DEFAULTS: Mapping[str, Mapping[str, Value]] = {
     "naive": {},
     "confidence": {"alpha": 0.5, "alpha_warmup": 0.2},
     "bootstrap": {},
+    "imitation": {},
 }
 """Each method's own settings; what is not named here comes from the strong model's baseline."""
 
 TRAINING_PARAMETERS = ("lr", "epochs", "batch_size", "weight_decay", "schedule", "lr_warmup", "clip")
 LOSS_PARAMETERS = tuple(Loss.model_fields)
-_CHAIN_PARAMETERS = ("chain", "chain_length")
+_CHAIN_PARAMETERS = ("chain", "chain_length", "fresh", "iterations")
 _STEP = re.compile(r"intermediate\.(?:([1-9]\d*)\.)?(\w+)")
 
 
 def known_parameters() -> tuple[str, ...]:
     """Returns the plain names of all parameters, for messages and help."""
-    return TRAINING_PARAMETERS + LOSS_PARAMETERS + _CHAIN_PARAMETERS
+    return TRAINING_PARAMETERS + LOSS_PARAMETERS + _CHAIN_PARAMETERS + LABEL_PARAMETERS
 
 
 def methods_with(parameter: str) -> tuple[str, ...]:
@@ -38,10 +41,10 @@ def methods_with(parameter: str) -> tuple[str, ...]:
     step = _STEP.fullmatch(parameter)
     if step:
         return ("bootstrap",) if step[2] in TRAINING_PARAMETERS + LOSS_PARAMETERS else ()
-    if parameter in TRAINING_PARAMETERS:
+    if parameter in TRAINING_PARAMETERS + LABEL_PARAMETERS:
         return tuple(DEFAULTS)
     if parameter in LOSS_PARAMETERS:
-        return ("confidence", "bootstrap")
+        return ("confidence", "bootstrap", "imitation")
     return ("bootstrap",) if parameter in _CHAIN_PARAMETERS else ()
 
 
@@ -55,8 +58,16 @@ def check_value(parameter: str, value: Value) -> None:
     elif name == "chain_length":
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ValueError("chain_length is the number of intermediate models, 1 or more")
+    elif name == "iterations":
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise ValueError("iterations is how often the strong model relabels for itself, 0 or more")
+    elif name == "fresh":
+        if not isinstance(value, bool):
+            raise ValueError("fresh is true or false")
     else:
-        owner = Training() if name in TRAINING_PARAMETERS else Loss()
+        owner: Frozen = Training() if name in TRAINING_PARAMETERS else Loss()
+        if name in LABEL_PARAMETERS:
+            owner, name = LabelSettings(), name.removeprefix(PREFIX)
         try:
             replace(owner, **{name: value})
         except ValidationError as error:

@@ -1,13 +1,14 @@
 """A pretrained model cut to a depth, and the fixed settings of its baseline.
 
 A model cut after layer k, with a head on pooled states, is a smaller pretrained model; so one download gives a ladder.
+So does a head on the first k features of one depth: models each of which holds the smaller ones whole (appendix E.1).
 The baseline hyper-parameters belong to the model: weak supervisor and ceiling are trained with them in every trial, or
 the search would learn to ruin the ceiling.
 """
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from w2s_ray.spec.base import Frozen
 from w2s_ray.spec.training import Training
@@ -22,7 +23,19 @@ class Model(Frozen):
     pooling: Literal["mean", "last"] = Field(default="mean", description="over the tokens the attention mask allows")
     max_length: int = Field(default=128, ge=4, description="tokens kept of a text")
     train: Literal["head", "full"] = Field(default="head", description="a head on frozen features, or all weights")
+    features: int | None = Field(
+        default=None,
+        ge=1,
+        description="only the first columns of the frozen features; null takes all. For train: head",
+        json_schema_extra={"since_default": True},
+    )
     baseline: Training = Training()
+
+    @model_validator(mode="after")
+    def _features_are_frozen(self) -> "Model":
+        if self.features is not None and self.train != "head":
+            raise ValueError("features cuts frozen features, so it needs train: head; remove one of them")
+        return self
 
 
 class Pairing(Frozen):

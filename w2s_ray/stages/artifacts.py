@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 
 EXAMPLES, FEATURES, PREDICTIONS = "examples.parquet", "features.safetensors", "predictions.parquet"
 CURVE, WEIGHTS = "curve.jsonl", "weights.safetensors"
-READ_OF = {"examples": EXAMPLES, "features": FEATURES, "labels": PREDICTIONS}  # an input's role to the file read of it
+READ_OF = {
+    "examples": EXAMPLES,
+    "texts": EXAMPLES,
+    "features": FEATURES,
+    "labels": PREDICTIONS,
+    "ceiling": PREDICTIONS,
+}
+"""An input's role, without the number it may have, to the file that is read of it."""
 
 
 @dataclass(frozen=True)

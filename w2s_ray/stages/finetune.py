@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
@@ -29,11 +30,11 @@ from w2s_ray.stages.artifacts import (
     Predictions,
     write_lines,
 )
-from w2s_ray.stages.stage import Finetune, Stage
+from w2s_ray.stages.stage import Finetune, Stage, origin_of
 from w2s_ray.stages.store import Store
 from w2s_ray.training.checkpoints import Checkpoints
 from w2s_ray.training.evaluate import predict
-from w2s_ray.training.inputs import FeatureInputs, Inputs, TextInputs
+from w2s_ray.training.inputs import FeatureInputs, Inputs, SomeInputs, TextInputs
 from w2s_ray.training.loop import Problem, Worker, finetune, seed_everything
 
 SUMMARY = "summary.json"
@@ -63,7 +64,7 @@ def train_stage(
     labels, judges = _labels(stage, settings, store, examples)
     curve = finetune(
         network,
-        Problem(inputs_of(settings.half), labels, inputs_of("validation"), judges),
+        Problem(_taught(inputs_of(settings.half), labels, examples, settings), labels, inputs_of("validation"), judges),
         settings.training,
         settings.loss,
         settings.seed,
@@ -88,18 +89,30 @@ def _network_and_inputs(
     classes = len(examples.class_names)
     if settings.train == "head":
         path = store.get(stage.inputs["features"].address).file(FEATURES)
-        features = load_file(path)["features"]
+        features = _first_columns(load_file(path)["features"], settings.features)
         head = LinearHead(features.shape[1], classes)
         head.standardize(torch.from_numpy(features[examples.rows(settings.half)]))
         return head, lambda split: FeatureInputs(features[examples.rows(split)])
     folder = locate(stage.execution.source, stage.execution.revision)
     network, tokenizer = load_classifier(folder, settings.model, classes)
+    texts = _texts(stage, store, examples)
 
     def inputs_of(split: str) -> Inputs:
-        texts = [examples.texts[row] for row in examples.rows(split)]
-        return TextInputs(texts, tokenizer, settings.model.max_length)
+        return TextInputs([texts[row] for row in examples.rows(split)], tokenizer, settings.model.max_length)
 
     return network, inputs_of
+
+
+def _texts(stage: Stage, store: Store, examples: Examples) -> list[str]:
+    """Returns the texts in the order of the examples: those of the `texts` input where there is one."""
+    other = stage.inputs.get("texts")
+    return examples.texts if other is None else Examples.read(store.get(other.address).file(EXAMPLES)).texts
+
+
+def _first_columns(features: NDArray[np.float32], count: int | None) -> NDArray[np.float32]:
+    if count is not None and count > features.shape[1]:
+        raise ValueError(f"features must be at most {features.shape[1]}, the model's width, got {count}")
+    return features[:, :count]
 
 
 def _labels(stage: Stage, settings: Finetune, store: Store, examples: Examples) -> tuple[Labels, dict[str, Labels]]:
@@ -110,9 +123,18 @@ def _labels(stage: Stage, settings: Finetune, store: Store, examples: Examples) 
         return _truth(examples, settings.half), {"truth": truth}
     predictions = store.get(teacher.address).predictions()
     given = {split: predictions.of(split) for split in (settings.half, "validation")}
-    labels = {split: Labels(p.ids, p.probabilities, teacher.address) for split, p in given.items()}
-    half = labels[settings.half].of(examples.ids[examples.rows(settings.half)])
+    labels = {split: Labels(p.ids, p.probabilities, origin_of(teacher)) for split, p in given.items()}
+    ids = examples.ids[examples.rows(settings.half)]
+    half = labels[settings.half].of(ids[np.isin(ids, labels[settings.half].ids)])
     return half, {"truth": truth, "supervisor": labels["validation"].of(truth.ids)}
+
+
+def _taught(inputs: Inputs, labels: Labels, examples: Examples, settings: Finetune) -> Inputs:
+    """Returns those inputs of the training half that have a label; an operation on labels may have left some out."""
+    ids = examples.ids[examples.rows(settings.half)]
+    if len(labels.ids) == len(ids):
+        return inputs
+    return SomeInputs(inputs, np.flatnonzero(np.isin(ids, labels.ids)).astype(np.int64))
 
 
 def _truth(examples: Examples, split: str) -> Labels:

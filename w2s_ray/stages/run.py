@@ -15,11 +15,11 @@ from typing import Any
 
 import ray
 
-from w2s_ray.stages.artifacts import EXAMPLES, FEATURES, READ_OF, Examples
+from w2s_ray.stages.artifacts import EXAMPLES, FEATURES, PREDICTIONS, READ_OF, Examples
 from w2s_ray.stages.attempts import innermost
 from w2s_ray.stages.claim import claim
 from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError, cause_of, must_exist, store_errors
-from w2s_ray.stages.stage import ExtractFeatures, Finetune, LoadExamples, Stage
+from w2s_ray.stages.stage import ExtractFeatures, Finetune, Hint, LoadExamples, Relabel, Stage
 from w2s_ray.stages.store import Draft, Store
 
 
@@ -49,7 +49,7 @@ def run_stages(batch: list[Stage], root: str, made_by: str, broker: Any) -> None
 def _check_inputs(stage: Stage, store: Store) -> None:
     """Looks into every file that the stage will read, here, where an error need not come out of Ray Train."""
     for role, needed in stage.inputs.items():
-        store.get(needed.address).file(READ_OF[role])
+        store.get(needed.address).file(READ_OF[role.split()[0]])
 
 
 def _make(batch: list[Stage], store: Store, made_by: str, broker: Any) -> None:
@@ -58,6 +58,10 @@ def _make(batch: list[Stage], store: Store, made_by: str, broker: Any) -> None:
         _examples(batch[0], settings, store, made_by)
     elif isinstance(settings, ExtractFeatures):
         _features(batch, store, made_by)
+    elif isinstance(settings, Hint):
+        _hint(batch[0], store, made_by)
+    elif isinstance(settings, Relabel):
+        _relabel(batch[0], store, made_by)
     else:
         _finetune(batch[0], store, made_by, broker)
 
@@ -91,6 +95,22 @@ def _features(batch: list[Stage], store: Store, made_by: str) -> None:
             save_file({"features": features[depth]}, draft.path / FEATURES)
             draft.summary = {"examples": len(examples.texts), "width": int(features[depth].shape[1])}
             draft.seconds["stage"] = time.monotonic() - start
+
+
+def _relabel(stage: Stage, store: Store, made_by: str) -> None:
+    from w2s_ray.stages.relabel import relabel_stage
+
+    with store.publish(stage, made_by) as draft:
+        predictions, draft.summary = relabel_stage(stage, store)
+        predictions.write(draft.path / PREDICTIONS)
+
+
+def _hint(stage: Stage, store: Store, made_by: str) -> None:
+    from w2s_ray.stages.hint import hint_stage
+
+    with store.publish(stage, made_by) as draft:
+        examples, draft.summary = hint_stage(stage, store)
+        examples.write(draft.path / EXAMPLES)
 
 
 def _finetune(stage: Stage, store: Store, made_by: str, broker: Any) -> None:

@@ -1,8 +1,8 @@
 """A stage is named by its content: what it is, what it reads, and every setting that could change a number.
 
 `Settings` are that identity; `Execution` says where the bytes lie and what Ray may use, and never enters the address.
-There are three kinds. Everything trained is one of them, `Finetune`: the weak supervisor, the ceiling, the student and
-each step of a bootstrap chain differ only in model, labels, half of the data, and loss.
+Everything trained is one kind, `Finetune`: the weak supervisor, the ceiling, the student and each step of a bootstrap
+chain differ only in model, labels, half of the data, and loss. What is done to labels on the way is `Relabel`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,11 +10,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
+from w2s_ray.labels import partly_true
 from w2s_ray.spec.base import Frozen
 from w2s_ray.spec.resources import Resources
 from w2s_ray.spec.task import Columns, Splits
 from w2s_ray.spec.training import Loss, Training
 from w2s_ray.stages.fingerprint import address_of, encode
+from w2s_ray.stages.operations import Operation, reads_truth
 
 
 class Settings(Frozen):
@@ -55,7 +59,10 @@ class ExtractFeatures(Settings):
 
 
 class Finetune(Settings):
-    """Trains one model. Inputs: `examples`; `features` for a head; `labels`, a Finetune stage, unless ground truth."""
+    """Trains one model. Inputs: `examples`; `features` for a head; `labels` (Finetune, Relabel) unless ground truth.
+
+    Without a head, `texts` (Hint) stand in for those of the examples where there is such an input.
+    """
 
     kind = "finetune"
     version = 1
@@ -65,6 +72,22 @@ class Finetune(Settings):
     loss: Loss
     training: Training
     seed: int
+    features: int | None = Field(default=None, json_schema_extra={"since_default": True})  # the first so many columns
+
+
+class Hint(Settings):
+    """Appends the hardened weak label to each text (appendix E.3), as examples. Inputs: `examples`, `labels`."""
+
+    kind = "hint"
+    version = 1
+
+
+class Relabel(Settings):
+    """One operation on labels. Inputs: `examples`, and what the operation names; `labels` is Finetune or Relabel."""
+
+    kind = "labels"
+    version = 1
+    operation: Operation
 
 
 @dataclass(frozen=True)
@@ -90,7 +113,7 @@ class Stage:
 
     @property
     def kind(self) -> str:
-        """`examples`, `features` or `finetune`."""
+        """`examples`, `features`, `labels`, `hint` or `finetune`."""
         return self.settings.kind
 
     @cached_property
@@ -128,3 +151,20 @@ def walk(*stages: Stage) -> Iterator[Stage]:
 
     for stage in stages:
         yield from visit(stage)
+
+
+def knows_truth(stage: Stage) -> bool:
+    """Whether ground truth of the student's half had a part in `stage`: as labels, or through a model that saw it."""
+    return any(_reads_truth(one) for one in walk(stage))
+
+
+def origin_of(stage: Stage) -> str:
+    """Returns the origin of the labels that `stage` made, as `Labels` carries it."""
+    return partly_true(stage.address) if knows_truth(stage) else stage.address
+
+
+def _reads_truth(stage: Stage) -> bool:
+    settings = stage.settings
+    if isinstance(settings, Relabel):
+        return reads_truth(settings.operation)
+    return isinstance(settings, Finetune) and settings.half == "student" and "labels" not in stage.inputs

@@ -1,6 +1,7 @@
 """What a network reads: a fixed set of examples, from which any rows can be had as a batch of tensors.
 
-`FeatureInputs` are vectors computed before; `TextInputs` are texts, tokenized once and padded per batch, on the right.
+`FeatureInputs` are vectors computed before; `TextInputs` are texts, tokenized once and padded per batch, on the right;
+`SomeInputs` are some of the others.
 Every text is kept: a long one is cut, an empty one becomes a single end-of-text token.
 """
 
@@ -68,3 +69,18 @@ class TextInputs:
             ids[place, : len(tokens)] = tokens
             mask[place, : len(tokens)] = 1
         return {"input_ids": torch.from_numpy(ids).to(device), "attention_mask": torch.from_numpy(mask).to(device)}
+
+
+class SomeInputs:
+    """The examples `rows` of other inputs, in that order."""
+
+    def __init__(self, inputs: Inputs, rows: Rows) -> None:
+        self._inputs, self._rows = inputs, rows
+        self.lengths: Rows | None = None if inputs.lengths is None else inputs.lengths[rows]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def batch(self, rows: Rows, device: str | torch.device) -> dict[str, Tensor]:
+        """Returns what the other inputs return for these examples."""
+        return self._inputs.batch(self._rows[rows], device)
