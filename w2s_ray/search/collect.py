@@ -11,14 +11,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import optuna
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from w2s_ray.assets import AssetError
 from w2s_ray.methods import Parts, plan_stages
 from w2s_ray.search.folder import journal_path, load_spec
+from w2s_ray.search.journal import open_journal
 from w2s_ray.search.lease import SweepInUseError, lease
 from w2s_ray.stages.collect import Garbage, References, find_garbage, remove
 from w2s_ray.stages.stage import walk
@@ -146,9 +144,8 @@ def read_mentions(path: Path) -> list[Mention]:
     """
     if not path.exists():
         return []
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        storage = JournalStorage(JournalFileBackend(str(path)))
+        storage, _ = open_journal(path)
         return [
             _mention(study.study_name, trial)
             for study in storage.get_all_studies()

@@ -25,11 +25,11 @@ from typing import TypeVar
 import optuna
 from optuna.samplers import RandomSampler
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.methods.experiment import default_params
+from w2s_ray.search.journal import mend_journal, open_journal
 from w2s_ray.search.naming import comparable_prefix, save_names, study_names
 from w2s_ray.search.samplers import pruner_for, sampler_for
 from w2s_ray.search.seeding import Proposal, seeds_for
@@ -76,12 +76,13 @@ class Study:
         mend_journal(path)
         self.sweep, self._parts, self._path = parts.sweep, parts, path
         self.is_new, self.seeded, self.left_aside = False, 0, 0
-        self._storage = _journal(path)
+        self._storage, self._file = open_journal(path)
         names = study_names(parts)
         self._studies = [
             self._open_study(name, pairing, warm_start)
             for name, pairing in zip(names, parts.sweep.pairings, strict=True)
         ]
+        self._seeds: list[list[Proposal]] = [study.user_attrs[_SEEDS] for study in self._studies]
         save_names(path.parent, names)
         self._asked, self._told = self._counts()
         self._adopted = [number for number in range(self._told, self._asked) if not self._is_told(number)]
@@ -104,22 +105,18 @@ class Study:
 
     def ask(self) -> Experiment | None:
         """Returns the next trial: one left open by a dead driver, or a new one; None while results are awaited."""
-        if self._adopted:
-            experiment = self._durably(partial(self._experiment, self._adopted[0]))
-            del self._adopted[0]
-            return experiment
         width = self.sweep.search.parallelism
-        if self._asked >= self.budget or self._asked - self._told >= width:
+        if not self._adopted and (self._asked >= self.budget or self._asked - self._told >= width):
             return None
-        experiment = self._durably(partial(self._experiment, self._asked))
-        self._asked += 1
-        self._flush()
+        experiment = self._durably(partial(self._ask, self._adopted[0] if self._adopted else self._asked))
+        if self._adopted:
+            del self._adopted[0]
         return experiment
 
     def tell(self, number: int, outcome: Outcome) -> list[int]:
         """Takes a trial's result; returns the trials whose results thereby entered the study, in order."""
         self._outcomes[number] = outcome
-        return self._flush()
+        return self._durably(self._flush)
 
     def experiment(self, number: int) -> Experiment:
         """Returns what an asked trial tries."""
@@ -134,18 +131,24 @@ class Study:
 
     # The order of results.
 
+    def _ask(self, number: int) -> Experiment:
+        experiment = self._experiment(number)
+        self._asked = max(self._asked, number + 1)
+        self._flush()
+        return experiment
+
     def _flush(self) -> list[int]:
         """Writes the results whose turn has come: when the window is full, or when nothing more will be asked."""
         told: list[int] = []
         while self._told in self._outcomes and self._is_turn():
-            self._durably(partial(self._write, self._told, self._outcomes[self._told]))
+            self._write(self._told, self._outcomes[self._told])
             del self._outcomes[self._told]
             told.append(self._told)
             self._told += 1
         return told
 
     def _durably(self, write: Callable[[], _Written]) -> _Written:
-        """Returns what `write` returns, which may be called again after it wrote a part.
+        """Returns what `write` returns, once it is on the disk; it may be called again after it wrote a part.
 
         While the journal's disk is full or gone, waits and tries again. What a failed write left of a line is cut off,
         or the next one would go on in it.
@@ -156,7 +159,7 @@ class Study:
         deadline = time.monotonic() + self.sweep.resources.store_patience
         while True:
             try:
-                with store_errors(self._path.parents[2], "writing the study"):
+                with store_errors(self._path.parents[2], "writing the study"), self._file.together():
                     return write()
             except StoreUnavailableError as error:
                 with contextlib.suppress(OSError):
@@ -193,7 +196,7 @@ class Study:
             if warm_start is not None:
                 other, other_name = warm_start
                 prefix = comparable_prefix(self._parts, pairing, other_name)
-                older += _comparable_studies(_journal(other), prefix, name)
+                older += _comparable_studies(open_journal(other)[0], prefix, name)
             seeds = seeds_for(self._parts, pairing, older)
             study.set_user_attr(_SEEDS, list(seeds.proposals))
             self.is_new = True
@@ -211,21 +214,30 @@ class Study:
     def _study(self, number: int) -> optuna.Study:
         return self._studies[number % len(self._studies)]
 
+    def _trial_id(self, number: int) -> int | None:
+        """Returns the storage's name of a trial, None if there is none; a list of all trials would cost O(n)."""
+        study, local = self._study(number), number // len(self._studies)
+        try:
+            return self._storage.get_trial_id_from_study_id_trial_number(study._study_id, local)
+        except KeyError:
+            return None
+
     def _frozen(self, number: int) -> FrozenTrial:
-        return self._study(number).get_trials(deepcopy=False)[number // len(self._studies)]
+        trial_id = self._trial_id(number)
+        assert trial_id is not None, f"trial {number} was never asked"
+        return self._storage.get_trial(trial_id)
 
     def _open_trial(self, number: int) -> optuna.Trial:
         return optuna.Trial(self._study(number), self._frozen(number)._trial_id)
 
     def _experiment(self, number: int) -> Experiment:
         """Asks Optuna for trial `number`, or takes it up where it was left: half asked, or asked and not told."""
-        study, local = self._study(number), number // len(self._studies)
+        study = self._study(number)
         study.sampler = sampler_for(self.sweep.search, number, startup=len(self._methods) + 2)
         proposal = self._fixed_proposal(number)
-        if len(study.get_trials(deepcopy=False)) <= local and proposal is not None:
+        if self._trial_id(number) is None and proposal is not None:
             study.enqueue_trial(proposal)
-        trials = study.get_trials(deepcopy=False)
-        is_new = len(trials) <= local or trials[local].state == TrialState.WAITING
+        is_new = self._trial_id(number) is None or self._frozen(number).state == TrialState.WAITING
         trial = study.ask() if is_new else self._open_trial(number)
         self._suggest(trial, self._pairing(number))
         experiment = self.experiment(number)
@@ -241,8 +253,8 @@ class Study:
         local = number // len(self._studies)
         if local < len(self._methods):
             return self._default_proposal(number)
-        seeds: list[Proposal] = self._study(number).user_attrs[_SEEDS]
-        return dict(enumerate(seeds)).get(local - len(self._methods))
+        seeds, place = self._seeds[number % len(self._studies)], local - len(self._methods)
+        return seeds[place] if place < len(seeds) else None
 
     def _default_proposal(self, number: int) -> Proposal:
         method, pairing = self._methods[number // len(self._studies)], self._pairing(number)
@@ -262,9 +274,9 @@ class Study:
                 suggest(trial, name, dimension)
 
     def _write(self, number: int, outcome: Outcome) -> None:
-        trial = self._open_trial(number)
+        trial, there = self._open_trial(number), self._frozen(number).intermediate_values
         for step, value in sorted(outcome.intermediate.items()):
-            if step not in self._frozen(number).intermediate_values:
+            if step not in there:
                 trial.report(value, step)
         trial.set_user_attr("values", dict(outcome.values))
         if outcome.error is not None:
@@ -298,7 +310,7 @@ def read_trials(path: Path, names: Sequence[str]) -> list[tuple[int, FrozenTrial
     """Returns number and Optuna trial of every trial in the studies `names`, by number, and writes nothing."""
     if not path.exists() or not names:
         return []
-    storage = _journal(path)
+    storage, _ = open_journal(path)
     known = {study.study_name for study in storage.get_all_studies()}
     if not known.issuperset(names):
         return []
@@ -321,26 +333,10 @@ def experiment_of(sweep: Sweep, number: int, trial: FrozenTrial) -> Experiment:
     return Experiment(number, pairing.name, method, params, default)
 
 
-def mend_journal(path: Path) -> None:
-    """Cuts off a last line that a dying writer did not finish; Optuna cannot open a journal that goes on after one."""
-    if not path.exists():
-        return
-    with path.open("r+b") as file:
-        content = file.read()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            file.truncate(whole)
-
-
 def _comparable_studies(storage: JournalStorage, prefix: str, but: str) -> list[optuna.Study]:
     names = [study.study_name for study in storage.get_all_studies()]
     older = [name for name in names if name.startswith(f"{prefix}/") and name != but]
     return [optuna.load_study(study_name=name, storage=storage) for name in reversed(older)]
-
-
-def _journal(path: Path) -> JournalStorage:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return JournalStorage(JournalFileBackend(str(path)))
 
 
 def _numbered(studies: Sequence[optuna.Study]) -> list[tuple[int, FrozenTrial]]:
