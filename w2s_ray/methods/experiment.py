@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from w2s_ray.methods import bootstrap, confidence, imitation, naive
+from w2s_ray.methods import bootstrap, confidence, imitation, naive, prompt
 from w2s_ray.methods.labels import taught_labels
 from w2s_ray.methods.parts import Params, Parts
 from w2s_ray.spec import Pairing, Sweep
 from w2s_ray.spec.labels import LABEL_PARAMETERS, PREFIX, LabelSettings
-from w2s_ray.spec.method import Value
+from w2s_ray.spec.method import DEFAULTS, Value
 from w2s_ray.stages.stage import Stage
 
 Recipe = Callable[[Parts, Pairing, Stage, Params, int], dict[str, Stage]]
@@ -18,6 +18,7 @@ RECIPES: Mapping[str, Recipe] = {
     "confidence": confidence.recipe,
     "bootstrap": bootstrap.recipe,
     "imitation": imitation.recipe,
+    "prompt": prompt.recipe,
 }
 
 
@@ -76,6 +77,8 @@ def _default_value(sweep: Sweep, pairing: Pairing, parameter: str) -> Value:
         return len(pairing.intermediates)
     if parameter in ("fresh", "iterations"):
         return False if parameter == "fresh" else 0
+    if parameter in DEFAULTS["prompt"]:
+        return DEFAULTS["prompt"][parameter]
     name = parameter.rsplit(".", 1)[-1]
     owner = pairing.strong if "." not in parameter or not pairing.intermediates else pairing.intermediates[0]
     if name == "alpha":

@@ -21,6 +21,7 @@ from w2s_ray.stages.stage import (
     Hint,
     LoadExamples,
     ModelIdentity,
+    Prompt,
     Relabel,
     Stage,
 )
@@ -68,6 +69,27 @@ class Parts:
         training = replace(self.sweep.models[name].baseline, **changes)
         loss = Loss.model_validate({key: value for key, value in params.items() if key in LOSS_PARAMETERS})
         return self._finetune(name, "student", loss, training, seed, role, labels, texts)
+
+    def prompt(self, name: str, labels: Stage, params: Params, seed: int) -> Stage:
+        """Model `name` as it answers untrained; what draws no shots has neither labels nor seed."""
+        model = self.sweep.models[name]
+        shots = int(params.get("shots", 0))
+        settings = Prompt.model_validate(
+            {
+                "model": self._identity(name),
+                "template": params.get("template", ""),
+                "shots": shots,
+                "shot_labels": params.get("shot_labels", "weak") if shots else "weak",
+                "seed": seed if shots else 0,
+            }
+        )
+        execution = Execution(
+            source=model.source,
+            revision=model.revision,
+            resources=replace(self.sweep.resources.of(name), workers=1),  # nothing is trained, so nothing is divided
+            label=f"prompted {name}" + (f" seed {seed}" if shots else ""),
+        )
+        return Stage(settings, {"examples": self.examples, **({"labels": labels} if shots else {})}, execution)
 
     def hint(self, labels: Stage) -> Stage:
         """The examples with the class of `labels` appended to their texts."""

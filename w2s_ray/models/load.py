@@ -49,7 +49,7 @@ def load_backbone(folder: Path, depth: int | None = None) -> nn.Module:
         ImportError: a GGUF file without the packages that read it.
     """
     backbone: Any = AutoModel.from_pretrained(
-        folder, **_weights(folder), dtype=torch.float32, attn_implementation="sdpa", trust_remote_code=False
+        folder, **pretrained_arguments(folder), dtype=torch.float32, attn_implementation="sdpa", trust_remote_code=False
     )
     config = backbone.config
     if getattr(config, "is_encoder_decoder", False):
@@ -127,7 +127,7 @@ def _layers(backbone: nn.Module) -> tuple[nn.Module, str]:
     return backbone.get_submodule(parent), name
 
 
-def _weights(folder: Path) -> dict[str, Any]:
+def pretrained_arguments(folder: Path) -> dict[str, Any]:
     """Returns the arguments that make `from_pretrained` read what is in `folder`, and nothing pickled."""
     gguf = _gguf(folder)
     if any(folder.glob("*.safetensors")):

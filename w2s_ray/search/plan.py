@@ -139,5 +139,6 @@ def _new_trainings(
 ) -> int:
     """Trainings that a searched trial of `method` adds: its students, and its intermediates if the space moves them."""
     moves_chain = any(name.startswith("intermediate.") and d.varies for name, d in sweep.space.items())
-    own = [r for r in _graph_like(graphs, known, method) if r == "student" or (moves_chain and r.startswith("inter"))]
-    return len(own) * len(sweep.seeds)
+    graph = _graph_like(graphs, known, method)
+    own = [role for role in graph if role == "student" or (moves_chain and role.startswith("inter"))]
+    return sum(stage.kind == "finetune" for role in own for stage in graph[role])

@@ -59,7 +59,7 @@ def _run(experiment: Experiment, sweep: Sweep, store: Store, broker: Any) -> dic
         return {
             "state": "complete",
             "values": judge_students(store, roles),
-            "intermediate": {str(row["step"]): row[judge] for row in curve},
+            "intermediate": {str(row["step"]): row[judge] for row in curve if judge in row},
         }
 
     if sweep.search.pruner.kind != "none":
@@ -77,7 +77,8 @@ def _race(student: Stage, number: int, broker: Any, judge: str) -> None:
         if finished:
             ray.get(done)
         for row in ray.get(broker.progress.remote(student.address, last)):
-            tune.report({STEP: row["step"], VALUE: row[judge]})
+            if judge in row:  # a prompt without shots knows no supervisor to agree with
+                tune.report({STEP: row["step"], VALUE: row[judge]})
             last = row["step"]
 
 

@@ -13,6 +13,7 @@ def problems_of(sweep: Sweep) -> list[Problem]:
     return [
         *_pairing_problems(sweep),
         *_method_problems(sweep),
+        *_prompt_problems(sweep),
         *_space_problems(sweep),
         *_variation_problems(sweep),
         *_other_problems(sweep),
@@ -61,6 +62,17 @@ def _method_problems(sweep: Sweep) -> Iterator[Problem]:
                     f"bootstrap needs intermediate models between {pairing.weak!r} and {pairing.strong!r}",
                     "add intermediates: [...] to the pairing, or a chain or iterations to methods.bootstrap",
                 )
+
+
+def _prompt_problems(sweep: Sweep) -> Iterator[Problem]:
+    for index, pairing in enumerate(sweep.pairings if "prompt" in sweep.methods else ()):
+        model = sweep.models.get(pairing.strong)
+        if model is not None and model.depth is not None:
+            yield Problem(
+                ("pairings", index, "strong"),
+                f"prompt asks a whole decoder, and {pairing.strong!r} is cut at depth {model.depth}",
+                "name a model without depth, or remove prompt from methods",
+            )
 
 
 def _value_problems(sweep: Sweep, place: Place, parameter: str, value: Value) -> Iterator[Problem]:

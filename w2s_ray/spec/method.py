@@ -1,8 +1,8 @@
 """The methods by name, their default settings, and the parameters each of them understands.
 
-A parameter is a field of `Training` or `Loss`, one of those that choose a bootstrap chain, or, prefixed with `labels.`,
-a field of `LabelSettings`. Prefixed with `intermediate.` one of the first two kinds sets every intermediate step of a
-chain, with `intermediate.2.` only the second.
+A parameter is a field of `Training` or `Loss`, one of those that choose a bootstrap chain or write a prompt, or, with
+the prefix `labels.`, a field of `LabelSettings`. Prefixed with `intermediate.` one of the first two kinds sets every
+intermediate step of a chain, with `intermediate.2.` only the second.
 """
 
 import re
@@ -22,18 +22,21 @@ DEFAULTS: Mapping[str, Mapping[str, Value]] = {
     "confidence": {"alpha": 0.5, "alpha_warmup": 0.2},
     "bootstrap": {},
     "imitation": {},
+    "prompt": {"shots": 0, "shot_labels": "weak", "template": ""},
 }
 """Each method's own settings; what is not named here comes from the strong model's baseline."""
 
 TRAINING_PARAMETERS = ("lr", "epochs", "batch_size", "weight_decay", "schedule", "lr_warmup", "clip")
 LOSS_PARAMETERS = tuple(Loss.model_fields)
+_PROMPT_PARAMETERS = tuple(DEFAULTS["prompt"])
+_TRAINED = tuple(method for method in DEFAULTS if method != "prompt")
 _CHAIN_PARAMETERS = ("chain", "chain_length", "fresh", "iterations")
 _STEP = re.compile(r"intermediate\.(?:([1-9]\d*)\.)?(\w+)")
 
 
 def known_parameters() -> tuple[str, ...]:
     """Returns the plain names of all parameters, for messages and help."""
-    return TRAINING_PARAMETERS + LOSS_PARAMETERS + _CHAIN_PARAMETERS + LABEL_PARAMETERS
+    return TRAINING_PARAMETERS + LOSS_PARAMETERS + _CHAIN_PARAMETERS + LABEL_PARAMETERS + _PROMPT_PARAMETERS
 
 
 def methods_with(parameter: str) -> tuple[str, ...]:
@@ -42,7 +45,9 @@ def methods_with(parameter: str) -> tuple[str, ...]:
     if step:
         return ("bootstrap",) if step[2] in TRAINING_PARAMETERS + LOSS_PARAMETERS else ()
     if parameter in TRAINING_PARAMETERS + LABEL_PARAMETERS:
-        return tuple(DEFAULTS)
+        return _TRAINED
+    if parameter in _PROMPT_PARAMETERS:
+        return ("prompt",)
     if parameter in LOSS_PARAMETERS:
         return ("confidence", "bootstrap", "imitation")
     return ("bootstrap",) if parameter in _CHAIN_PARAMETERS else ()
@@ -64,6 +69,15 @@ def check_value(parameter: str, value: Value) -> None:
     elif name == "fresh":
         if not isinstance(value, bool):
             raise ValueError("fresh is true or false")
+    elif name == "shots":
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise ValueError("shots is a number of answered examples, 0 or more")
+    elif name == "shot_labels":
+        if value not in ("weak", "truth"):
+            raise ValueError("shot_labels is weak or truth")
+    elif name == "template":
+        if not isinstance(value, str) or (value and value.count("{text}") != 1):
+            raise ValueError("template holds {text} exactly once, or is empty for the default")
     else:
         owner: Frozen = Training() if name in TRAINING_PARAMETERS else Loss()
         if name in LABEL_PARAMETERS:

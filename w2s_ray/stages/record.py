@@ -47,7 +47,7 @@ class StageRecord:
 
     @property
     def kind(self) -> str:
-        """`examples`, `features`, `labels`, `hint` or `finetune`."""
+        """`examples`, `features`, `labels`, `hint`, `prompt` or `finetune`."""
         return str(self.identity["kind"])
 
     @property

@@ -15,11 +15,11 @@ from typing import Any
 
 import ray
 
-from w2s_ray.stages.artifacts import EXAMPLES, FEATURES, PREDICTIONS, READ_OF, Examples
+from w2s_ray.stages.artifacts import CURVE, EXAMPLES, FEATURES, PREDICTIONS, READ_OF, Examples, write_lines
 from w2s_ray.stages.attempts import innermost
 from w2s_ray.stages.claim import claim
 from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError, cause_of, must_exist, store_errors
-from w2s_ray.stages.stage import ExtractFeatures, Finetune, Hint, LoadExamples, Relabel, Stage
+from w2s_ray.stages.stage import ExtractFeatures, Finetune, Hint, LoadExamples, Prompt, Relabel, Stage
 from w2s_ray.stages.store import Draft, Store
 
 
@@ -60,6 +60,8 @@ def _make(batch: list[Stage], store: Store, made_by: str, broker: Any) -> None:
         _features(batch, store, made_by)
     elif isinstance(settings, Hint):
         _hint(batch[0], store, made_by)
+    elif isinstance(settings, Prompt):
+        _prompt(batch[0], store, made_by)
     elif isinstance(settings, Relabel):
         _relabel(batch[0], store, made_by)
     else:
@@ -111,6 +113,15 @@ def _hint(stage: Stage, store: Store, made_by: str) -> None:
     with store.publish(stage, made_by) as draft:
         examples, draft.summary = hint_stage(stage, store)
         examples.write(draft.path / EXAMPLES)
+
+
+def _prompt(stage: Stage, store: Store, made_by: str) -> None:
+    from w2s_ray.stages.prompt import prompt_stage
+
+    with store.publish(stage, made_by) as draft:
+        predictions, draft.summary = prompt_stage(stage, store, _device(stage))
+        predictions.write(draft.path / PREDICTIONS)
+        write_lines(draft.path / CURVE, [draft.summary])
 
 
 def _finetune(stage: Stage, store: Store, made_by: str, broker: Any) -> None:

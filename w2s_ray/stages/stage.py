@@ -82,6 +82,18 @@ class Hint(Settings):
     version = 1
 
 
+class Prompt(Settings):
+    """Asks a decoder and trains nothing. Inputs: `examples`; `labels`, the weak supervisor, if there are shots."""
+
+    kind = "prompt"
+    version = 1
+    model: ModelIdentity
+    template: str  # empty: the default for the number of classes
+    shots: int
+    shot_labels: Literal["weak", "truth"]
+    seed: int  # of the shots; 0 without
+
+
 class Relabel(Settings):
     """One operation on labels. Inputs: `examples`, and what the operation names; `labels` is Finetune or Relabel."""
 
@@ -113,7 +125,7 @@ class Stage:
 
     @property
     def kind(self) -> str:
-        """`examples`, `features`, `labels`, `hint` or `finetune`."""
+        """`examples`, `features`, `labels`, `hint`, `prompt` or `finetune`."""
         return self.settings.kind
 
     @cached_property
