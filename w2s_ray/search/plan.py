@@ -14,7 +14,7 @@ from w2s_ray.search.naming import study_names
 from w2s_ray.search.study import experiment_of, read_trials
 from w2s_ray.spec import Sweep
 from w2s_ray.stages.stage import Stage, walk
-from w2s_ray.stages.store import Store
+from w2s_ray.stages.store import StageRecord, Store
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ def make_plan(sweep: Sweep, store: Store) -> Plan:
     known = _known_experiments(parts, store)
     graphs = [stages_of(parts, experiment) for experiment in known]
     stages = list(walk(*(stage for graph in graphs for of_role in graph.values() for stage in of_role)))
-    missing = [stage for stage in stages if not store.has(stage.address)]
+    stored = {stage.address: store.read(stage.address) for stage in stages}
+    missing = [stage for stage in stages if stored[stage.address] is None]
     open_methods = [_next_method(sweep, number) for number in range(len(known), sweep.search.trials)]
     new = sum(_new_trainings(sweep, graphs, known, method) for method in open_methods)
     alone = [*map(_trainings_in, graphs), *(_trainings_in(_graph_like(graphs, known, m)) for m in open_methods)]
@@ -84,7 +85,7 @@ def make_plan(sweep: Sweep, store: Store) -> Plan:
         without_sharing=sum(alone),
         with_sharing=sum(stage.kind == "finetune" for stage in stages) + new,
         to_run_by_kind=dict(kinds),
-        seconds=_seconds(store, stages, missing, new),
+        seconds=_seconds([one.record for one in stored.values() if one is not None], missing, new),
     )
 
 
@@ -124,12 +125,10 @@ def _new_trainings(
     return len(own) * len(sweep.seeds)
 
 
-def _seconds(store: Store, stages: list[Stage], missing: list[Stage], new: int) -> float | None:
+def _seconds(stored: list[StageRecord], missing: list[Stage], new: int) -> float | None:
     measured: dict[str, list[float]] = {}
-    for stage in stages:
-        stored = store.read(stage.address)
-        if stored is not None:
-            measured.setdefault(stage.kind, []).append(stored.record.seconds["stage"])
+    for record in stored:
+        measured.setdefault(record.kind, []).append(record.seconds["stage"])
     wanted = Counter(stage.kind for stage in missing) + Counter({"finetune": new})
     if any(kind not in measured for kind in wanted):
         return None

@@ -125,6 +125,10 @@ class Study:
             trial.report(value, step)
         return trial.should_prune()
 
+    def trials(self) -> list[tuple[int, FrozenTrial]]:
+        """Returns number and Optuna trial of every trial, by number; any thread may ask."""
+        return _numbered(self._studies)
+
     # The order of results.
 
     def _flush(self) -> list[int]:
