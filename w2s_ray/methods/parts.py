@@ -56,7 +56,11 @@ class Parts:
 
     def baseline(self, name: str, half: Half, seed: int, role: str) -> Stage:
         """Model `name` on the ground truth of a half, with its fixed hyper-parameters: weak supervisor or ceiling."""
-        return self._finetune(name, half, Loss(), self.sweep.models[name].baseline, seed, role, None)
+        key = ("baseline", name, half, seed, role)
+        if key not in self._shared:
+            training = self.sweep.models[name].baseline
+            self._shared[key] = self._finetune(name, half, Loss(), training, seed, role, None)
+        return self._shared[key]
 
     def student(
         self, name: str, labels: Stage, params: Params, seed: int, role: str = "student", texts: Stage | None = None
@@ -103,11 +107,14 @@ class Parts:
         """
         model = self.sweep.models[name]
         settings = ExtractFeatures(model=self._identity(name), precision=model.baseline.precision)
-        execution = self._features_execution(model)
-        if texts is None:
-            return Stage(settings, {"examples": self.examples}, execution)
-        own = dataclasses.replace(execution, depths=(), label=f"{execution.label} with {texts.execution.label}")
-        return Stage(settings, {"examples": texts}, own)
+        if texts is not None:
+            execution = self._features_execution(model)
+            own = dataclasses.replace(execution, depths=(), label=f"{execution.label} with {texts.execution.label}")
+            return Stage(settings, {"examples": texts}, own)
+        if ("features", name) not in self._shared:
+            stage = Stage(settings, {"examples": self.examples}, self._features_execution(model))
+            self._shared["features", name] = stage
+        return self._shared["features", name]
 
     def _features_execution(self, model: Model) -> Execution:
         kin = ("source", "revision", "pooling", "max_length", "train")
@@ -173,6 +180,11 @@ class Parts:
         return ModelIdentity(
             weights=self._weights[name], depth=model.depth, pooling=model.pooling, max_length=model.max_length
         )
+
+    @cached_property
+    def _shared(self) -> dict[tuple[object, ...], Stage]:
+        """Stages that every trial has; building them anew for each was most of the time that a plan took."""
+        return {}
 
     @cached_property
     def _weights(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ from rich.markup import escape
 from w2s_ray.assets import is_local, prefetch
 from w2s_ray.methods import Experiment, Parts, plan_stages, stages_of
 from w2s_ray.report import write_report
-from w2s_ray.search.folder import journal_path, load_record, save_spec
+from w2s_ray.search.folder import LiveRecord, journal_path, load_record, save_spec
 from w2s_ray.search.known_stores import remember
 from w2s_ray.search.lease import lease
 from w2s_ray.search.plan import make_plan
@@ -128,12 +128,13 @@ def _search(parts: Parts, store: Store, study: Study, progress: Progress, tracke
         from w2s_ray.stages.broker import start_broker
 
         broker = start_broker(store, sweep.name, sweep.resources.store_patience)
+        live = LiveRecord(study, store)
 
         def on_end(number: int, outcome: Outcome) -> None:
             broker.release.remote(number)
             progress.examples(store, parts.examples.address)
             progress.trial(number, outcome, study)
-            tracker.offer(lambda: load_record(store, sweep))
+            tracker.offer(live.now)
 
         def running() -> list[str]:
             try:

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from w2s_ray.search.naming import load_names
 from w2s_ray.search.record import COMPLETE, FAILED, INTERRUPTED, PRUNED, RUNNING, SweepRecord, TrialRecord
-from w2s_ray.search.study import experiment_of, read_trials
+from w2s_ray.search.study import FINISHED, Study, experiment_of, read_trials
 from w2s_ray.spec import Sweep, yaml
 from w2s_ray.stages.fingerprint import address_of
 from w2s_ray.stages.store import Store
@@ -64,6 +64,33 @@ def load_record(store: Store, sweep: Sweep, *, live: bool = True) -> SweepRecord
     if not live:
         records = [replace(one, state=INTERRUPTED) if one.state == RUNNING else one for one in records]
     return SweepRecord(sweep, tuple(records), store, study=address_of(names)[:16])
+
+
+class LiveRecord:
+    """The record of a sweep as its driver's study has it, without reading the journal; for one thread, any one.
+
+    A trial that has ended is turned into a record once: with thousands of them all at once would take a second, each
+    time that something is to be shown.
+    """
+
+    def __init__(self, study: Study, store: Store) -> None:
+        self._study, self._store = study, store
+        self._fingerprint = address_of(load_names(store.sweep_folder(study.sweep.name)))[:16]
+        self._ended: dict[int, TrialRecord] = {}
+
+    def now(self) -> SweepRecord:
+        """Returns what `load_record` would."""
+        records = tuple(self._record(number, trial) for number, trial in self._study.trials())
+        return SweepRecord(self._study.sweep, records, self._store, study=self._fingerprint)
+
+    def _record(self, number: int, trial: FrozenTrial) -> TrialRecord:
+        known = self._ended.get(number)
+        if known is not None:
+            return known
+        record = _trial_record(self._study.sweep, number, trial)
+        if trial.state in FINISHED:
+            self._ended[number] = record
+        return record
 
 
 def _trial_record(sweep: Sweep, number: int, trial: FrozenTrial) -> TrialRecord:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from w2s_ray.assets import dimensions_of
 from w2s_ray.spec import Sweep
+from w2s_ray.stages.record import StageRecord
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, Hint, LoadExamples, Stage
-from w2s_ray.stages.store import Store
 
 _FLOAT = 4  # bytes
 _TEXT, _PREDICTION = 250, 60  # bytes of a row of examples (a few sentences) and of predictions
@@ -21,13 +21,11 @@ _STAGE = 6000  # bytes of record, curve and file headers
 _CHECKPOINT = 3  # times the weights
 
 
-def seconds_of(to_run: Sequence[Stage], measured_by: Iterable[Stage], store: Store) -> float | None:
-    """Returns the CPU time of the stages `to_run`; None where the store holds none of a kind among `measured_by`."""
+def seconds_of(to_run: Sequence[Stage], measured_by: Iterable[StageRecord]) -> float | None:
+    """Returns the CPU time of the stages `to_run`; None where none of a kind is among `measured_by`."""
     measured: dict[str, list[float]] = defaultdict(list)
-    for stage in measured_by:
-        stored = store.read(stage.address)
-        if stored is not None:
-            measured[stage.kind].append(stored.record.seconds["stage"])
+    for record in measured_by:
+        measured[record.kind].append(record.seconds["stage"])
     if any(stage.kind not in measured for stage in to_run):
         return None
     return sum(sum(measured[stage.kind]) / len(measured[stage.kind]) for stage in to_run)

@@ -86,7 +86,8 @@ def make_plan(sweep: Sweep, store: Store) -> Plan:
     known = _known_experiments(parts, store)
     graphs = [stages_of(parts, experiment) for experiment in known]
     stages = list(walk(*(stage for graph in graphs for of_role in graph.values() for stage in of_role)))
-    missing = [stage for stage in stages if not store.has(stage.address)]
+    stored = {stage.address: store.read(stage.address) for stage in stages}
+    missing = [stage for stage in stages if stored[stage.address] is None]
     open_methods = [_next_method(sweep, number) for number in range(len(known), sweep.search.trials)]
     new = sum(_new_trainings(sweep, graphs, known, method) for method in open_methods)
     alone = [*map(_trainings_in, graphs), *(_trainings_in(_graph_like(graphs, known, m)) for m in open_methods)]
@@ -101,7 +102,7 @@ def make_plan(sweep: Sweep, store: Store) -> Plan:
         without_sharing=sum(alone),
         with_sharing=sum(stage.kind == "finetune" for stage in stages) + new,
         to_run_by_kind=dict(kinds),
-        seconds=seconds_of(to_run, stages, store),
+        seconds=seconds_of(to_run, [one.record for one in stored.values() if one is not None]),
         bytes=bytes_of(to_run, sweep),
         free=free_bytes(store.root),
     )

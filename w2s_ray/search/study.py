@@ -129,6 +129,10 @@ class Study:
             self._durably(lambda: trial.report(value, step))
         return trial.should_prune()
 
+    def trials(self) -> list[tuple[int, FrozenTrial]]:
+        """Returns number and Optuna trial of every trial, by number; any thread may ask."""
+        return _numbered(self._studies)
+
     # The order of results.
 
     def _ask(self, number: int) -> Experiment:

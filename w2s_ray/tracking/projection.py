@@ -80,7 +80,8 @@ class Projection:
         for address, owner in _trained(record):
             self._write_stage(record, address, owner)
         for trial in record.trials:
-            if self._trials.get(trial.number) != trial:
+            known = self._trials.get(trial.number)
+            if known is not trial and known != trial:  # the driver gives the same record of what has ended
                 self._runs.write(trial_run(record, trial, record.study), parent)
                 if trial.state not in OPEN:
                     self._trials[trial.number] = trial

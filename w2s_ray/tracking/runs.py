@@ -19,17 +19,26 @@ _MOST_METRICS, _MOST_OTHERS = 800, 100  # MLflow takes 1,000 metrics, 100 params
 
 
 @dataclass
+class _Content:
+    """The params and points that a run holds."""
+
+    params: Mapping[str, str] = field(default_factory=dict)
+    points: set[Point] = field(default_factory=set)
+
+
+@dataclass
 class _Known:
-    """What is in MLflow. `points` is None until the metrics' histories were read."""
+    """What is in MLflow. `content` is None until it was read, and again once the run has ended.
+
+    Kept for all runs it was 18 kB for each trial, and nobody asks for it but for a run that goes on.
+    """
 
     run_id: str
     name: str = ""
     status: str = RUNNING
     start: int = 0
     digest: str | None = None
-    params: Mapping[str, str] = field(default_factory=dict)
-    metrics: tuple[str, ...] = ()
-    points: set[Point] | None = None
+    content: _Content | None = None
 
 
 class Runs:
@@ -74,7 +83,8 @@ class Runs:
             tags = {**_tags(run, parent), **({"mlflow.runName": run.name} if known.name != run.name else {})}
         self._set_status(known, run)
         self._log(known, run, {**tags, DIGEST: digest})
-        known.digest, known.name, known.params = digest, run.name, run.params
+        known.digest, known.name = digest, run.name
+        known.content = None if run.status != RUNNING else _Content(run.params, set(run.points))
         return known.run_id
 
     def create(self, run: PlannedRun, parent: str | None = None) -> _Known:
@@ -82,7 +92,7 @@ class Runs:
         made = self._client.create_run(
             self._experiment, start_time=run.start, tags=_tags(run, parent), run_name=run.name
         )
-        self._known[run.key] = _Known(made.info.run_id, run.name, start=run.start, points=set())
+        self._known[run.key] = _Known(made.info.run_id, run.name, start=run.start, content=_Content())
         return self._known[run.key]
 
     def tag(self, run_id: str, name: str) -> str | None:
@@ -119,23 +129,23 @@ class Runs:
             status=info.status,
             start=info.start_time,
             digest=tags.get(DIGEST),
-            params=run.data.params,
-            metrics=tuple(run.data.metrics),
         )
 
-    def _points(self, known: _Known) -> set[Point]:
-        if known.points is None:
-            histories = (self._client.get_metric_history(known.run_id, key) for key in known.metrics)
-            known.points = {Point(m.key, m.value, m.step, m.timestamp) for history in histories for m in history}
-        return known.points
+    def _content(self, known: _Known) -> _Content:
+        if known.content is None:
+            data = self._client.get_run(known.run_id).data
+            histories = (self._client.get_metric_history(known.run_id, key) for key in data.metrics)
+            points = {Point(m.key, m.value, m.step, m.timestamp) for history in histories for m in history}
+            known.content = _Content(data.params, points)
+        return known.content
 
     def _is_wrong(self, known: _Known, run: PlannedRun) -> bool:
         """Whether the run holds something that cannot be taken back and should not be there."""
-        planned = {(point.key, point.step): point for point in run.points}
+        planned, content = {(point.key, point.step): point for point in run.points}, self._content(known)
         return (
             known.start != run.start
-            or any(run.params.get(name) != value for name, value in known.params.items())
-            or any(planned.get((point.key, point.step), point) != point for point in self._points(known))
+            or any(run.params.get(name) != value for name, value in content.params.items())
+            or any(planned.get((point.key, point.step), point) != point for point in content.points)
         )
 
     # What is written.
@@ -156,9 +166,9 @@ class Runs:
         """Logs what is missing, the tags with the last batch."""
         from mlflow.entities import Metric, Param, RunTag
 
-        there = self._points(known)
-        metrics = [Metric(p.key, p.value, p.time, p.step) for p in run.points if p not in there]
-        params = [Param(name, value) for name, value in run.params.items() if name not in known.params]
+        there = self._content(known)
+        metrics = [Metric(p.key, p.value, p.time, p.step) for p in run.points if p not in there.points]
+        params = [Param(name, value) for name, value in run.params.items() if name not in there.params]
         metric_batches, param_batches = _batches(metrics, _MOST_METRICS), _batches(params, _MOST_OTHERS)
         count = max(len(metric_batches), len(param_batches), 1)
         for number in range(count):
@@ -168,7 +178,6 @@ class Runs:
                 params=param_batches[number] if number < len(param_batches) else [],
                 tags=[RunTag(name, value) for name, value in tags.items()] if number == count - 1 else [],
             )
-        there.update(run.points)
 
 
 def _experiment(client: Any, name: str, artifacts: str | None) -> str:

@@ -5,7 +5,7 @@ from statistics import fmean
 
 from w2s_ray.search.record import COMPLETE, FAILED, INTERRUPTED, PRUNED, RUNNING, SweepRecord, TrialRecord
 from w2s_ray.spec import Sweep
-from w2s_ray.spec.method import DEFAULTS, methods_with
+from w2s_ray.spec.method import methods_with
 from w2s_ray.stages.store import Store
 from w2s_ray.tracking import planned
 from w2s_ray.tracking.planned import PlannedRun, Point, cut, is_number, milliseconds, text_of
@@ -58,7 +58,7 @@ def accuracies_on_test(trial: TrialRecord, store: Store) -> dict[str, float]:
 def _name(sweep: Sweep, trial: TrialRecord) -> str:
     """As in `0007 confidence minilm-1→minilm-6 alpha=0.62`: the method's own parameters first."""
     varying = [name for name in trial.params if name in sweep.space and sweep.space[name].varies]
-    varying.sort(key=lambda name: len(methods_with(name)) == len(DEFAULTS))
+    varying.sort(key=lambda name: len(methods_with(name)))
     values = (f"{name}={_short(trial.params[name])}" for name in varying[:_MOST_NAMED])
     return " ".join([f"{trial.number:04d}", trial.method, trial.pairing, *values])
 
