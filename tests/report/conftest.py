@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from w2s_ray.search.record import COMPLETE, SweepRecord, TrialRecord
 from w2s_ray.spec import Columns, Loss, Splits, Sweep, Training
 from w2s_ray.spec.method import Value
-from w2s_ray.stages.artifacts import EXAMPLES, PREDICTIONS, Examples, Predictions
+from w2s_ray.stages.artifacts import CURVE, EXAMPLES, PREDICTIONS, Examples, Predictions, write_lines
 from w2s_ray.stages.stage import Finetune, LoadExamples, ModelIdentity, Stage
 from w2s_ray.stages.store import Store
 
 Correct = NDArray[np.bool_]
+NUM_VALIDATION = 40
 
 
 def first(fraction: float, num_test: int = 400) -> Correct:
@@ -55,7 +56,7 @@ class World:
         splits = Splits(weak=2, student=2, validation=2)
         settings = LoadExamples(source="made up", test_source=None, columns=Columns(), splits=splits, seed=0)
         self.examples_stage = Stage(settings)
-        splits_of = np.array(["validation"] * 2 + ["test"] * self.num_test)
+        splits_of = np.array(["validation"] * NUM_VALIDATION + ["test"] * self.num_test)
         count = len(splits_of)
         ids = np.array([f"{number * 7919 % 10007:05d}" for number in range(count)])
         self.examples = Examples(ids, ["text"] * count, np.arange(count) % 2, splits_of, ("bad", "good"))
@@ -76,10 +77,15 @@ class World:
             return stage.address
         with self.store.publish(stage) as draft:
             self._predictions(correct, seed).write(draft.path / PREDICTIONS)
+            rows = [
+                {"step": step, "validation_accuracy": accuracy, "validation_agreement": agreement}
+                for step, accuracy, agreement in ((50, 0.7, 0.8), (100, 0.72, 0.85), (150, 0.68, 0.9), (200, 0.66, 0.9))
+            ]
+            write_lines(draft.path / CURVE, rows)
         return stage.address
 
     def _predictions(self, correct: Correct, seed: int) -> Predictions:
-        right = np.concatenate([[False, False], correct])
+        right = np.concatenate([first(float(correct.mean()), NUM_VALIDATION), correct])
         predicted = np.where(right, self.examples.classes, 1 - self.examples.classes)
         probabilities = np.where(np.arange(2) == predicted[:, None], 0.9, 0.1).astype(np.float32)
         order = np.random.default_rng(seed).permutation(len(predicted))

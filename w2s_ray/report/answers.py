@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from w2s_ray.report.bench import Agreement, Bench, Tested, agreement
+from w2s_ray.report.selecting import ORACLE, WEAK, choose
 from w2s_ray.report.statistics import UNDEFINED, Interval, accuracy_interval, difference_interval, pgr_interval
 from w2s_ray.search.record import COMPLETE, SweepRecord, TrialRecord
 from w2s_ray.spec.method import Value
@@ -17,7 +18,6 @@ from w2s_ray.spec.model import Pairing
 from w2s_ray.tasks.clean import in_words
 
 CONFIDENCE = 0.95
-ORACLE, WEAK = "oracle", "weak"
 
 
 @dataclass(frozen=True)
@@ -120,14 +120,18 @@ class Report:
     pairings: tuple[PairingAnswer, ...]
 
 
-def answers(record: SweepRecord) -> Report:
+def answers(record: SweepRecord, bench: Bench | None = None) -> Report:
     """Tests the chosen trials of every pairing and method.
+
+    Args:
+        record: the sweep as it is.
+        bench: what reads its models; give one to share what it has read.
 
     Raises:
         KeyError: a finished trial's stage is no longer in the store.
         ValueError: trials of one pairing were measured against different baselines.
     """
-    bench = Bench(record.store)
+    bench = bench or Bench(record.store)
     return Report(
         sweep=record.sweep.name,
         task=record.sweep.task.source,
@@ -153,11 +157,6 @@ def to_json(report: Report) -> dict[str, Any]:
         for pairing in report.pairings
     ]
     return {"sweep": report.sweep, "task": report.task, "pairings": pairings}
-
-
-def choose(trials: Sequence[TrialRecord], labels: str) -> TrialRecord:
-    """Returns the trial with the best validation accuracy by these labels; of equals, the first."""
-    return min(trials, key=lambda trial: (-trial.values[labels], trial.number))
 
 
 def _method_json(answer: MethodAnswer, seeds: tuple[int, ...]) -> dict[str, Any]:

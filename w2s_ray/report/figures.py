@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from w2s_ray.report.answers import ORACLE, MethodAnswer, PairingAnswer, Report
+from w2s_ray.report.answers import MethodAnswer, PairingAnswer, Report
+from w2s_ray.report.selecting import ORACLE
 from w2s_ray.report.statistics import Interval
 from w2s_ray.search.record import COMPLETE, PRUNED, SweepRecord, TrialRecord
 from w2s_ray.spec.method import DEFAULTS

@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import stdtrit
 
-Correct = NDArray[np.bool_]
-"""Correctness with shape (seeds, examples)."""
+Correct = NDArray[np.bool_] | NDArray[np.float64]
+"""Correctness with shape (seeds, examples); a number from 0 to 1 is the mean over several models of a cell."""
 
 _Weights = NDArray[np.float64]
 

@@ -7,7 +7,8 @@ brackets behind its estimate.
 from collections import Counter
 from collections.abc import Mapping
 
-from w2s_ray.report.answers import ORACLE, PairingAnswer, Report, Selection
+from w2s_ray.report.answers import PairingAnswer, Report, Selection
+from w2s_ray.report.selecting import ORACLE
 from w2s_ray.report.statistics import Interval
 from w2s_ray.spec.labels import label_settings
 from w2s_ray.spec.method import Value
