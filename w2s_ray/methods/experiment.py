@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from w2s_ray.methods import bootstrap, confidence, naive
+from w2s_ray.methods import bootstrap, confidence, naive, one_student
 from w2s_ray.methods.parts import Params, Parts
 from w2s_ray.spec import Pairing, Sweep
-from w2s_ray.spec.method import Value
+from w2s_ray.spec.method import LOSS_PARAMETERS, Value
+from w2s_ray.spec.training import LOSSES, Loss
 from w2s_ray.stages.stage import Stage
 
 Recipe = Callable[[Parts, Pairing, Stage, Params, int], dict[str, Stage]]
@@ -15,6 +17,7 @@ RECIPES: Mapping[str, Recipe] = {
     "naive": naive.recipe,
     "confidence": confidence.recipe,
     "bootstrap": bootstrap.recipe,
+    **{loss: partial(one_student.recipe, loss) for loss in LOSSES if loss not in ("cross-entropy", "confidence")},
 }
 
 
@@ -57,11 +60,11 @@ def default_params(sweep: Sweep, pairing: Pairing, method: str) -> dict[str, Val
     params = dict(sweep.settings_of(method))
     for name, dimension in sweep.space.items():
         if dimension.exists(name, method, pairing.name):
-            params[name] = dimension.nearest(params.get(name, _default_value(sweep, pairing, name)))
+            params[name] = dimension.nearest(params.get(name, _default_value(sweep, pairing, name, params)))
     return params
 
 
-def _default_value(sweep: Sweep, pairing: Pairing, parameter: str) -> Value:
+def _default_value(sweep: Sweep, pairing: Pairing, parameter: str, params: Mapping[str, Value]) -> Value:
     """What a parameter is when neither method nor search sets it."""
     if parameter == "chain":
         return ">".join(pairing.intermediates)
@@ -69,11 +72,18 @@ def _default_value(sweep: Sweep, pairing: Pairing, parameter: str) -> Value:
         return len(pairing.intermediates)
     name = parameter.rsplit(".", 1)[-1]
     owner = pairing.strong if "." not in parameter or not pairing.intermediates else pairing.intermediates[0]
-    if name == "alpha":
-        return 0.0
-    if name == "alpha_warmup":
-        return 0.2
+    if name == "loss":
+        return "cross-entropy"
+    if name in LOSS_PARAMETERS:
+        prefix = parameter.removesuffix(name)
+        return _default_of_loss(name, params.get(f"{prefix}loss"))
     value: Value = getattr(sweep.models[owner].baseline, name)
+    return value
+
+
+def _default_of_loss(parameter: str, loss: Value | None) -> Value:
+    own = next((parameters for name, parameters in LOSSES.items() if name == loss), {})
+    value: Value = own.get(parameter, getattr(Loss(), parameter))
     return value
 
 

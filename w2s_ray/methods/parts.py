@@ -1,7 +1,7 @@
 """The building blocks that recipes put together: one function for each role a stage can have.
 
-Two recipes that mean the same training get the same stage, whatever they call it: without a confidence term the
-settings of its warm-up are dropped, so a confidence student at alpha 0 *is* the naive student.
+Two recipes that mean the same training get the same stage, whatever they call it: what a loss does not use is dropped,
+so a confidence student at alpha 0 *is* the naive student.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Literal
 
 from w2s_ray.assets import fingerprint_of
 from w2s_ray.spec import Loss, Model, Resources, Sweep, Training, replace
-from w2s_ray.spec.method import LOSS_PARAMETERS, TRAINING_PARAMETERS, Value
+from w2s_ray.spec.method import TRAINING_PARAMETERS, Value, loss_of
 from w2s_ray.stages.stage import Execution, ExtractFeatures, Finetune, LoadExamples, ModelIdentity, Stage
 from w2s_ray.tasks import fingerprint
 
@@ -44,14 +44,13 @@ class Parts:
 
     def baseline(self, name: str, half: Half, seed: int, role: str) -> Stage:
         """Model `name` on the ground truth of a half, with its fixed hyper-parameters: weak supervisor or ceiling."""
-        return self._finetune(name, half, Loss(), self.sweep.models[name].baseline, seed, role, None)
+        return self._finetune(name, half, Loss().normal(), self.sweep.models[name].baseline, seed, role, None)
 
     def student(self, name: str, labels: Stage, params: Params, seed: int, role: str = "student") -> Stage:
         """Model `name` on the student half with the predictions of `labels`; `params` change its baseline settings."""
         changes = {key: value for key, value in params.items() if key in TRAINING_PARAMETERS}
         training = replace(self.sweep.models[name].baseline, **changes)
-        loss = Loss.model_validate({key: value for key, value in params.items() if key in LOSS_PARAMETERS})
-        return self._finetune(name, "student", loss, training, seed, role, labels)
+        return self._finetune(name, "student", loss_of(params), training, seed, role, labels)
 
     def features(self, name: str) -> Stage:
         """The frozen features of model `name`; names the depths that the sweep's other models want of the same pass."""
@@ -83,7 +82,7 @@ class Parts:
             model=self._identity(name),
             train=model.train,
             half=half,
-            loss=loss if loss.alpha > 0 else Loss(alpha=0, alpha_warmup=0),
+            loss=loss,
             training=training,
             seed=seed,
         )
