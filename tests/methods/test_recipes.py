@@ -10,12 +10,15 @@ from w2s_ray.methods import Experiment, Parts, plan_stages, stages_of
 from w2s_ray.methods.bootstrap import evenly, step_params
 from w2s_ray.methods.experiment import RECIPES, default_params
 from w2s_ray.spec import Sweep
-from w2s_ray.spec.method import DEFAULTS
+from w2s_ray.spec.method import DEFAULTS, methods_with
+from w2s_ray.spec.training import LOSSES
 from w2s_ray.stages.stage import Finetune, Stage, walk
 
 Graph = Callable[..., dict[str, tuple[Stage, ...]]]
 ROLES = {"weak", "ceiling", "student"}
 TRAINED = [method for method in DEFAULTS if method != "prompt"]
+LOSS_METHODS = [name for name in LOSSES if name not in ("cross-entropy", "confidence")]
+OTHER_VALUES = {"alpha": 0.3, "alpha_warmup": 0.4, "threshold_buffer": 99, "radius": 0.2, "q": 0.4}
 
 
 def finetune(stage: Stage) -> Finetune:
@@ -83,6 +86,45 @@ def test_a_confidence_student_at_alpha_0_is_the_very_naive_student(graph: Graph,
     naive = graph("naive", lr=3e-3)
     assert graph("confidence", lr=3e-3, alpha=0, alpha_warmup=warmup) == naive
     assert graph("confidence", lr=3e-3, alpha=0.1, alpha_warmup=warmup)["student"] != naive["student"]
+
+
+@pytest.mark.parametrize("name", LOSS_METHODS)
+def test_a_loss_by_name_is_a_method_with_the_defaults_of_its_source(graph: Graph, name: str) -> None:
+    loss = finetune(graph(name)["student"][0]).loss
+    assert loss.name == name
+    assert {parameter: getattr(loss, parameter) for parameter in LOSSES[name]} == dict(LOSSES[name])
+
+
+@pytest.mark.parametrize("name", [name for name in LOSS_METHODS if "alpha" in LOSSES[name]])
+def test_any_loss_at_alpha_0_is_the_very_naive_student(graph: Graph, name: str) -> None:
+    assert graph(name, alpha=0, alpha_warmup=0.7) == graph("naive")
+    assert graph(name, alpha=0, smoothing=0.1) == graph("naive", smoothing=0.1) != graph("naive")
+
+
+@pytest.mark.parametrize("name", ["cross-entropy", "confidence", *LOSS_METHODS])
+def test_what_a_loss_does_not_use_enters_no_address_and_what_it_uses_does(graph: Graph, name: str) -> None:
+    plain = graph("bootstrap", loss=name)["student"]
+    for parameter, value in OTHER_VALUES.items():
+        changed = graph("bootstrap", loss=name, **{parameter: value})["student"]
+        assert (changed != plain) == (parameter in LOSSES[name]), parameter
+
+
+def test_each_step_of_a_chain_may_have_a_loss_of_its_own(graph: Graph) -> None:
+    assert graph("bootstrap", loss="cross-entropy") == graph("bootstrap")
+    made = graph("bootstrap", loss="product", intermediate__loss="kl", intermediate__2__loss="confidence")
+    names = [finetune(made[role][0]).loss.name for role in ("intermediate 1", "intermediate 2", "student")]
+    assert names == ["kl", "confidence", "product"]
+    assert finetune(made["intermediate 2"][0]).loss.alpha == 0.5
+
+
+def test_a_parameter_exists_only_for_methods_whose_loss_uses_it() -> None:
+    assert methods_with("q") == ("bootstrap", "generalised-cross-entropy")
+    assert methods_with("radius") == ("bootstrap", "window")
+    assert methods_with("threshold_buffer") == ("confidence", "bootstrap", "imitation")
+    assert methods_with("alpha") == ("confidence", "bootstrap", "log-confidence", "product", "entropy", "imitation")
+    assert methods_with("loss") == ("bootstrap",)
+    assert methods_with("smoothing") == tuple(TRAINED)
+    assert methods_with("name") == methods_with("intermediate.name") == ()
 
 
 def test_a_trials_parameters_change_its_student_and_leave_both_baselines_alone(graph: Graph) -> None:
@@ -202,7 +244,7 @@ def test_iterations_alone_need_no_model_between_weak_and_strong(ladder: Sweep) -
 def test_a_chain_setting_that_means_nothing_is_refused(ladder: Sweep, name: str, value: Any) -> None:
     data = ladder.model_dump(by_alias=True, exclude_none=True)
     data["methods"] = {"bootstrap": {name: value}}
-    with pytest.raises(ValueError, match=f"{name} is"):
+    with pytest.raises(ValueError, match=f"methods.bootstrap.{name}: {name}: Input should be"):
         Sweep.model_validate(data)
 
 

@@ -64,6 +64,15 @@ def test_grid_search_over_a_continuous_range_is_refused_where_the_range_stands()
     assert "space.lr: grid search cannot visit" in message_after("sampler: tpe", "sampler: grid")
 
 
+def test_a_parameter_that_no_loss_of_the_chain_uses_is_refused_and_one_that_a_loss_uses_is_not() -> None:
+    chain = "chain_length: {int: [1, 2], when: {method: bootstrap}}"
+    said = message_after(chain, f"{chain}\n  q: {{uniform: [0.1, 0.9]}}")
+    assert "space.q: no loss of the chain uses 'q'; set loss or intermediate.loss to one that does" in said
+    text = QUICKSTART.read_text(encoding="utf-8")
+    loss = "loss: {choice: [cross-entropy, generalised-cross-entropy]}"
+    yaml.parse(text.replace(chain, f"{chain}\n  q: {{uniform: [0.1, 0.9]}}\n  {loss}"))
+
+
 def test_a_space_of_constants_never_varies() -> None:
     text = QUICKSTART.read_text(encoding="utf-8")
     head, tail = text.split("space:\n")[0], text.split("\nseeds:")[1]

@@ -46,6 +46,8 @@ OTHER: dict[str, Any] = {
     "train": "full",
     "half": "student",
     "schedule": "cosine",
+    "name": "product",
+    "radius": 0.3,
 }
 
 

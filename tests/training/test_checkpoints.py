@@ -66,6 +66,24 @@ def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(
     assert same(whole, resumed)
 
 
+def test_a_threshold_over_the_last_predictions_resumes_bit_for_bit(tmp_path: Path, problem: Problem) -> None:
+    def interrupt(row: Row) -> None:
+        if row["step"] == 20:
+            raise KeyboardInterrupt
+
+    buffered = Loss(alpha=0.75, threshold_buffer=30)
+    whole, resumed = Net(), Net()
+    curve = finetune(whole, problem, TRAINING, buffered, 3)
+    saving = Checkpoints(tmp_path, 1.0, Clock())
+    with pytest.raises(KeyboardInterrupt):
+        finetune(Net(), problem, TRAINING, buffered, 3, checkpoints=saving, report=interrupt)
+    saved = Checkpoints(tmp_path, 1e9).resume()
+    assert saved is not None
+    assert saved.memory["recent"].shape == (30, 2)
+    assert finetune(resumed, problem, TRAINING, buffered, 3, checkpoints=Checkpoints(tmp_path, 1e9)) == curve
+    assert same(whole, resumed)
+
+
 def test_a_short_training_saves_nothing(tmp_path: Path, problem: Problem) -> None:
     finetune(Net(), problem, TRAINING, LOSS, 0, checkpoints=Checkpoints(tmp_path / "none", 60))
     assert not (tmp_path / "none").exists()

@@ -7,16 +7,21 @@ import torch
 
 from w2s_ray.labels import Labels
 from w2s_ray.models.head import LinearHead
-from w2s_ray.spec.training import Loss, Training
+from w2s_ray.spec.training import LOSSES, Loss, Training
 from w2s_ray.training.batches import epoch_batches
 from w2s_ray.training.errors import DeviceOutOfMemory, TrainingDiverged
 from w2s_ray.training.inputs import FeatureInputs
 from w2s_ray.training.loop import Problem, Worker, finetune, seed_everything
-from w2s_ray.training.losses import confidence_loss
+from w2s_ray.training.losses.confidence import confidence_loss
 from w2s_ray.training.schedule import alpha_at, lr_at
 
 TRAINING = Training(batch_size=8, epochs=3, eval_every=4, lr=0.01, clip=0.5, schedule="cosine", lr_warmup=0.1)
 NAIVE, CONFIDENT = Loss(), Loss(alpha=0.75)
+OTHERS = [
+    *(Loss.model_validate({"name": name, **LOSSES[name]}) for name in LOSSES if name != "window"),
+    Loss(name="window", radius=0.05),
+    Loss(alpha=0.75, threshold_buffer=20),
+]
 
 
 def trained(
@@ -64,6 +69,14 @@ def test_the_loop_equals_the_plain_one(request: pytest.FixtureRequest, loss: Los
 def test_micro_batches_equal_one_batch(problem: Problem, loss: Loss, micro: int) -> None:
     whole, parts = trained(problem, loss=loss), trained(problem, loss=loss, micro_batch=micro)
     torch.testing.assert_close(whole, parts, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", OTHERS, ids=lambda loss: f"{loss.name}-{loss.threshold_buffer}")
+def test_every_loss_is_that_of_the_global_batch(problem: Problem, loss: Loss) -> None:
+    whole, parts = trained(problem, loss=loss), trained(problem, loss=loss, micro_batch=3)
+    torch.testing.assert_close(whole, parts, rtol=1e-4, atol=1e-6)
+    learns_otherwise = loss.name not in ("cross-entropy", "kl")
+    assert torch.allclose(whole, trained(problem), atol=1e-4) != learns_otherwise
 
 
 def test_a_micro_batch_is_the_most_a_network_sees_at_once(problem: Problem) -> None:

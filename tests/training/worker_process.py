@@ -21,6 +21,8 @@ CASES = {
     "unbalanced": (70, 0.2, Loss(alpha=0.5), None),
     "one left over": (33, 0.5, Loss(alpha=0.75), None),
     "micro": (33, 0.5, Loss(alpha=0.75), 3),
+    "buffer": (33, 0.2, Loss(alpha=0.75, threshold_buffer=20), 3),
+    "product": (33, 0.5, Loss(name="product", alpha=1), None),
 }
 
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from w2s_ray.methods import bootstrap, confidence, imitation, naive, prompt
+from w2s_ray.methods import bootstrap, confidence, imitation, naive, one_student, prompt
 from w2s_ray.methods.labels import taught_labels
 from w2s_ray.methods.parts import Params, Parts
 from w2s_ray.spec import Pairing, Sweep
 from w2s_ray.spec.labels import LABEL_PARAMETERS, PREFIX, LabelSettings
-from w2s_ray.spec.method import DEFAULTS, Value
+from w2s_ray.spec.method import LOSS_PARAMETERS, PROMPT_PARAMETERS, Chain, Prompting, Value
+from w2s_ray.spec.training import LOSSES, Loss
 from w2s_ray.stages.stage import Stage
 
 Recipe = Callable[[Parts, Pairing, Stage, Params, int], dict[str, Stage]]
@@ -17,6 +19,7 @@ RECIPES: Mapping[str, Recipe] = {
     "naive": naive.recipe,
     "confidence": confidence.recipe,
     "bootstrap": bootstrap.recipe,
+    **{loss: partial(one_student.recipe, loss) for loss in LOSSES if loss not in ("cross-entropy", "confidence")},
     "imitation": imitation.recipe,
     "prompt": prompt.recipe,
 }
@@ -62,11 +65,11 @@ def default_params(sweep: Sweep, pairing: Pairing, method: str) -> dict[str, Val
     params = dict(sweep.settings_of(method))
     for name, dimension in sweep.space.items():
         if dimension.exists(name, method, pairing.name):
-            params[name] = dimension.nearest(params.get(name, _default_value(sweep, pairing, name)))
+            params[name] = dimension.nearest(params.get(name, _default_value(sweep, pairing, name, params)))
     return params
 
 
-def _default_value(sweep: Sweep, pairing: Pairing, parameter: str) -> Value:
+def _default_value(sweep: Sweep, pairing: Pairing, parameter: str, params: Mapping[str, Value]) -> Value:
     """What a parameter is when neither method nor search sets it."""
     if parameter in LABEL_PARAMETERS:
         asked: Value = getattr(LabelSettings(), parameter.removeprefix(PREFIX))
@@ -75,17 +78,23 @@ def _default_value(sweep: Sweep, pairing: Pairing, parameter: str) -> Value:
         return ">".join(pairing.intermediates)
     if parameter == "chain_length":
         return len(pairing.intermediates)
-    if parameter in ("fresh", "iterations"):
-        return False if parameter == "fresh" else 0
-    if parameter in DEFAULTS["prompt"]:
-        return DEFAULTS["prompt"][parameter]
+    if parameter in ("fresh", "iterations", *PROMPT_PARAMETERS):
+        plain: Value = {**Chain().model_dump(), **Prompting().model_dump()}[parameter]
+        return plain
     name = parameter.rsplit(".", 1)[-1]
     owner = pairing.strong if "." not in parameter or not pairing.intermediates else pairing.intermediates[0]
-    if name == "alpha":
-        return 0.0
-    if name == "alpha_warmup":
-        return 0.2
+    if name == "loss":
+        return "cross-entropy"
+    if name in LOSS_PARAMETERS:
+        prefix = parameter.removesuffix(name)
+        return _default_of_loss(name, params.get(f"{prefix}loss"))
     value: Value = getattr(sweep.models[owner].baseline, name)
+    return value
+
+
+def _default_of_loss(parameter: str, loss: Value | None) -> Value:
+    own = next((parameters for name, parameters in LOSSES.items() if name == loss), {})
+    value: Value = own.get(parameter, getattr(Loss(), parameter))
     return value
 
 

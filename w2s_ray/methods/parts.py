@@ -1,7 +1,7 @@
 """The building blocks that recipes put together: one function for each role a stage can have.
 
-Two recipes that mean the same training get the same stage, whatever they call it: without a confidence term the
-settings of its warm-up are dropped, so a confidence student at alpha 0 *is* the naive student.
+Two recipes that mean the same training get the same stage, whatever they call it: what a loss does not use is dropped,
+so a confidence student at alpha 0 *is* the naive student.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from typing import Literal
 
 from w2s_ray.assets import fingerprint_of
 from w2s_ray.spec import Loss, Model, Resources, Sweep, Training, replace
-from w2s_ray.spec.method import LOSS_PARAMETERS, TRAINING_PARAMETERS, Value
+from w2s_ray.spec.method import TRAINING_PARAMETERS, Value, loss_of
 from w2s_ray.stages.operations import Operation
 from w2s_ray.stages.stage import (
     Execution,
@@ -59,7 +59,7 @@ class Parts:
         key = ("baseline", name, half, seed, role)
         if key not in self._shared:
             training = self.sweep.models[name].baseline
-            self._shared[key] = self._finetune(name, half, Loss(), training, seed, role, None)
+            self._shared[key] = self._finetune(name, half, Loss().normal(), training, seed, role, None)
         return self._shared[key]
 
     def student(
@@ -71,8 +71,7 @@ class Parts:
         """
         changes = {key: value for key, value in params.items() if key in TRAINING_PARAMETERS}
         training = replace(self.sweep.models[name].baseline, **changes)
-        loss = Loss.model_validate({key: value for key, value in params.items() if key in LOSS_PARAMETERS})
-        return self._finetune(name, "student", loss, training, seed, role, labels, texts)
+        return self._finetune(name, "student", loss_of(params), training, seed, role, labels, texts)
 
     def prompt(self, name: str, labels: Stage, params: Params, seed: int) -> Stage:
         """Model `name` as it answers untrained; what draws no shots has neither labels nor seed."""
@@ -154,7 +153,7 @@ class Parts:
             model=self._identity(name),
             train=model.train,
             half=half,
-            loss=loss if loss.alpha > 0 else Loss(alpha=0, alpha_warmup=0),
+            loss=loss,
             training=training,
             seed=seed,
             features=model.features,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from w2s_ray.spec.labels import ensemble_models
-from w2s_ray.spec.method import DEFAULTS, Value, chain_models, check_value, known_parameters, methods_with
+from w2s_ray.spec.method import DEFAULTS, Value, chain_models, check_value, known_parameters, methods_with, unused_by
 from w2s_ray.spec.problems import Place, Problem, did_you_mean
 from w2s_ray.spec.sweep import Sweep
 
@@ -15,6 +15,7 @@ def problems_of(sweep: Sweep) -> list[Problem]:
         *_method_problems(sweep),
         *_prompt_problems(sweep),
         *_space_problems(sweep),
+        *_chain_loss_problems(sweep),
         *_variation_problems(sweep),
         *_other_problems(sweep),
     ]
@@ -113,6 +114,22 @@ def _space_problems(sweep: Sweep) -> Iterator[Problem]:
         if sweep.search.sampler == "grid" and (dimension.log_uniform or (dimension.uniform and not dimension.points)):
             yield Problem(
                 place, "grid search cannot visit every point of this range", "give choice, int, or uniform with points"
+            )
+
+
+def _chain_loss_problems(sweep: Sweep) -> Iterator[Problem]:
+    """A chain's loss is a parameter itself, so only here it can be seen that no loss it may have uses another one."""
+    fixed = sweep.methods.get("bootstrap", {})
+    given: list[tuple[Place, str]] = [(("methods", "bootstrap", name), name) for name in fixed]
+    given += [
+        (("space", name), name) for name in sweep.space if {*methods_with(name)} & {*sweep.methods} == {"bootstrap"}
+    ]
+    losses = {str(value) for name, value in fixed.items() if name.rsplit(".", 1)[-1] == "loss"}
+    losses |= {str(v) for name, d in sweep.space.items() if name.rsplit(".", 1)[-1] == "loss" for v in d.ends()}
+    for place, name in given:
+        if unused_by(losses, name.rsplit(".", 1)[-1]):
+            yield Problem(
+                place, f"no loss of the chain uses {name!r}", "set loss or intermediate.loss to one that does"
             )
 
 

@@ -90,12 +90,14 @@ class Dimension(Frozen):
         return self.uniform or self.log_uniform or self.int_ or self.choice or ()
 
     def nearest(self, value: Value) -> Value:
-        """Returns the possible value nearest to `value`; the first choice where `value` is none of them."""
+        """Returns the possible value nearest to `value`; the first choice or the low end where none is near to it."""
         if self.constant is not None:
             return self.constant
         if self.choice is not None:
             return value if value in self.choice else self.choice[0]
         low, high = self.ends()
+        if isinstance(value, str):  # as midweak, a window's radius that is no number
+            return low
         return min(max(value, low), high)
 
     def exists(self, parameter: str, method: str, pairing: str) -> bool:

@@ -1,8 +1,8 @@
 """A training that was interrupted goes on from where it was last saved, and ends in the same weights, bit for bit.
 
-One safetensors file is one checkpoint: weights, optimizer moments, and in its header, as JSON, step, curve and what the
-next row of the curve has gathered so far. Nothing else is state: batches follow from seed and step, and nothing in the
-loop draws random numbers. Nothing is pickled.
+One safetensors file is one checkpoint: weights, optimizer moments, what else is remembered between steps, and in its
+header, as JSON, step, curve and what the next row of the curve has gathered so far. Nothing else is state: all that is
+drawn follows from seed and step. Nothing is pickled.
 
 A file is written beside, flushed and renamed, and only then are others deleted; so there is a whole one at every
 moment after the first. A checksum over all tensors finds what a disk did later.
@@ -14,7 +14,7 @@ import time
 import warnings
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Snapshot:
         moments: the optimizer's tensors, named `index.key`.
         curve: the rows reported so far.
         losses: sum and number of the losses since the last of them.
+        memory: whatever else the training remembers from step to step.
     """
 
     step: int
@@ -46,6 +47,7 @@ class Snapshot:
     moments: dict[str, Tensor]
     curve: list[Row]
     losses: tuple[float, int]
+    memory: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Checkpoints:
@@ -117,7 +119,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tenso
 
 
 def _write(path: Path, snapshot: Snapshot) -> None:
-    named = {"weights": snapshot.weights, "moments": snapshot.moments}
+    named = {"weights": snapshot.weights, "moments": snapshot.moments, "memory": snapshot.memory}
     tensors = {f"{k}/{n}": t.detach().cpu().contiguous() for k, group in named.items() for n, t in group.items()}
     state = {"step": snapshot.step, "curve": snapshot.curve, "losses": snapshot.losses, "checksum": _checksum(tensors)}
     save_file(tensors, path, metadata={"state": json.dumps(state)})
@@ -130,12 +132,14 @@ def _read(path: Path) -> Snapshot:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
     if state["checksum"] != _checksum(tensors):
         raise ValueError("its checksum does not fit")
-    groups: dict[str, dict[str, Tensor]] = {"weights": {}, "moments": {}}
+    groups: dict[str, dict[str, Tensor]] = {"weights": {}, "moments": {}, "memory": {}}
     for full, tensor in tensors.items():
         group, _, name = full.partition("/")
         groups[group][name] = tensor
     total, count = state["losses"]
-    return Snapshot(state["step"], groups["weights"], groups["moments"], state["curve"], (total, count))
+    return Snapshot(
+        state["step"], groups["weights"], groups["moments"], state["curve"], (total, count), groups["memory"]
+    )
 
 
 def _checksum(tensors: Mapping[str, Tensor]) -> int:

@@ -26,7 +26,7 @@ from w2s_ray.training.errors import DeviceOutOfMemory, TrainingDiverged, Trainin
 from w2s_ray.training.evaluate import logits_of, passes
 from w2s_ray.training.gradients import Gradients
 from w2s_ray.training.inputs import Inputs, Rows
-from w2s_ray.training.losses import batch_prior, cross_entropy, harden, is_balanced, mix
+from w2s_ray.training.losses.objective import Objective
 from w2s_ray.training.schedule import alpha_at, lr_at
 from w2s_ray.training.worker import Worker
 
@@ -102,7 +102,7 @@ def finetune(
             those of two or more dimensions decay, biases and norms do not.
         problem: data and judges, the same on all workers.
         training: hyper-parameters; `batch_size` is over all workers.
-        loss: cross entropy or confidence loss.
+        loss: what is minimised, see `w2s_ray.training.losses`.
         seed: of the order of batches.
         worker: which of how many; with several, all call this and worker 0's initial weights count.
         micro_batch: examples per forward pass of one worker; None takes its whole share at once.
@@ -147,7 +147,7 @@ class _Run:
         self.gradients = Gradients(trained)
         self.optimizer = _optimizer(trained, training)
         self.labels = torch.from_numpy(np.ascontiguousarray(problem.labels.probabilities)).to(worker.device)
-        self.balanced = is_balanced(self.labels)
+        self.objective = Objective(loss, self.labels)
         self.judges = {name: torch.from_numpy(judge.classes) for name, judge in problem.judges.items()}
         self.per_epoch = math.ceil(len(problem.train) / training.batch_size)
         self.steps = self.per_epoch * training.epochs
@@ -165,7 +165,8 @@ class _Run:
                 stopping = checkpoints.stopping()
                 if stopping or checkpoints.due():
                     moments = optimizer_tensors(self.optimizer)
-                    checkpoints.save(Snapshot(done, self.network.state_dict(), moments, curve, (total, count)))
+                    weights, memory = self.network.state_dict(), self.objective.memory()
+                    checkpoints.save(Snapshot(done, weights, moments, curve, (total, count), memory))
                 if stopping:
                     raise TrainingStopped(done)
         return curve
@@ -179,6 +180,7 @@ class _Run:
             return 0, [], (0.0, 0)
         self.network.load_state_dict(snapshot.weights)
         load_optimizer(self.optimizer, snapshot.moments)
+        self.objective.remember(snapshot.memory)
         return step, list(snapshot.curve), snapshot.losses
 
     def step(self, step: int) -> float:
@@ -209,12 +211,13 @@ class _Run:
         parts = cut(rows[mine], self.micro_batch or len(rows))
         if len(parts) == 1 and self.worker.size == 1:
             logits = self.logits(rows)
-            self.gradients.add(cross_entropy(logits, self.targets(rows, alpha, logits)) / len(rows))
+            self.gradients.add(self.objective.distance(logits, self.targets(rows, alpha, logits), alpha) / len(rows))
             return
-        own = self.own_predictions(parts, mine, len(rows)) if alpha > 0 else None
+        needed = self.objective.needs_predictions(alpha)
+        own = self.own_predictions(parts, mine, len(rows)) if needed else None
         targets = self.targets(rows, alpha, own)[mine]
         for part, target in zip(parts, torch.split(targets, [len(part) for part in parts]), strict=True):
-            self.gradients.add(cross_entropy(self.logits(part), target) / len(rows))
+            self.gradients.add(self.objective.distance(self.logits(part), target, alpha) / len(rows))
 
     def own_predictions(self, parts: list[Rows], mine: slice, count: int) -> Tensor:
         """Returns the logits of a whole global batch, which no worker and no pass sees at once."""
@@ -225,11 +228,7 @@ class _Run:
 
     def targets(self, rows: Rows, alpha: float, logits: Tensor | None) -> Tensor:
         """Returns what the global batch `rows` is to learn, shape (rows, classes)."""
-        weak = self.labels[torch.from_numpy(rows).to(self.labels.device)]
-        if alpha == 0 or logits is None:
-            return weak
-        own = torch.softmax(logits.detach(), dim=1)
-        return mix(weak, harden(own, batch_prior(weak, self.balanced)), alpha)
+        return self.objective.targets(torch.from_numpy(rows).to(self.labels.device), alpha, logits)
 
     def logits(self, rows: Rows) -> Tensor:
         device = self.worker.device

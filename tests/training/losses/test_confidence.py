@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from w2s_ray.training.losses import (
+from w2s_ray.training.losses.confidence import (
     _harden_by_places,
     batch_prior,
     confidence_loss,

@@ -7,7 +7,14 @@ in every batch so that exactly half of it is positive; for unbalanced tasks, so 
 is met. Cross entropy is linear in its target, so this is CE(f, (1 - α) f_w + α f̂). Nothing is differentiated through f̂.
 
 "The batch" is the global one: t must not depend on how many workers divide it or on how it is cut to fit a memory.
+
+The released code's "logconf" (openai/weak-to-strong) is the same with other numbers: alpha 0.5, a warm-up of 0.1, and
+always the threshold that meets the mean of the batch's weak labels, an interpolated quantile. Three of its defects are
+mended: alpha rises linearly instead of jumping from 0.1 of its height to all of it, is full at a warm-up of 0, and ties
+at the threshold are divided instead of all becoming one class.
 """
+
+import math
 
 import torch
 from torch import Tensor
@@ -18,7 +25,7 @@ BALANCED = 0.05
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Returns the cross entropy, summed over examples, of logits against soft targets, both (n, classes)."""
-    return -(targets * torch.log_softmax(logits.float(), dim=1)).sum()
+    return -(targets * torch.log_softmax(logits, dim=1)).sum()
 
 
 def mix(weak: Tensor, hardened: Tensor, alpha: float) -> Tensor:
@@ -37,7 +44,7 @@ def confidence_loss(logits: Tensor, weak: Tensor, alpha: float, prior: Tensor | 
         alpha: weight of the student's own prediction, within [0, 1].
         prior: share of each class among hardened predictions, (classes,); by default the mean of `weak`.
     """
-    probabilities = torch.softmax(logits.detach().float(), dim=1)
+    probabilities = torch.softmax(logits.detach(), dim=1)
     target = mix(weak, harden(probabilities, weak.mean(dim=0) if prior is None else prior), alpha)
     return cross_entropy(logits, target) / len(logits)
 
@@ -59,9 +66,29 @@ def harden(probabilities: Tensor, prior: Tensor) -> Tensor:
     count, classes = probabilities.shape
     if classes != 2:
         return _harden_by_places(probabilities, prior)
-    positives = min(count, int(count * float(prior[1]) + 0.5))
+    return _most_probable(probabilities, min(count, int(count * float(prior[1]) + 0.5)))
+
+
+def harden_by_quantile(probabilities: Tensor, mean: Tensor) -> Tensor:
+    """Returns one-hot predictions by the released code's threshold, f_0 at its quantile `mean[1]`; ties are divided.
+
+    The quantile is interpolated between (n - 1) places, below it an example is positive, so ceil((n - 1) · mean) are.
+    For more than two classes, which the released code refuses, it is `harden`.
+
+    Args:
+        probabilities: (n, classes), without gradient.
+        mean: of the batch's weak labels, (classes,).
+    """
+    count, classes = probabilities.shape
+    if classes != 2:
+        return harden(probabilities, mean)
+    place = (count - 1) * float(mean[1])
+    return _most_probable(probabilities, min(count, math.ceil(place - 1e-4)))  # a mean in float32 is not exact
+
+
+def _most_probable(probabilities: Tensor, positives: int) -> Tensor:
     order = torch.sort(probabilities[:, 1], descending=True, stable=True).indices
-    hardened = torch.zeros(count, 2, device=probabilities.device)
+    hardened = torch.zeros_like(probabilities)
     hardened[order[:positives], 1] = 1
     hardened[order[positives:], 0] = 1
     return hardened
