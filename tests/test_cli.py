@@ -23,7 +23,7 @@ FROZEN_OPTIONS = {
     "run": {"--store", "--trials", "--warm-start", "--take-over", "--help"},
     "resume": {"--store", "--trials", "--take-over", "--help"},
     "status": {"--store", "--json", "--help"},
-    "report": {"--store", "--json", "--help"},
+    "report": {"--store", "--html", "--json", "--open", "--help"},
     "track": {"--store", "--help"},
     "ui": {"--store", "--port", "--help"},
     "gc": {"--store", "--yes", "--keep-weights", "--json", "--help"},

@@ -102,19 +102,20 @@ def status(name: Name, store: StoreOption = None, as_json: AsJson = False) -> No
     _show(made.to_json() if as_json else made.to_text())
 
 
-@app.command(epilog="Example: w2s report quickstart")
-def report(name: Name, store: StoreOption = None, as_json: AsJson = False) -> None:
-    """Answer: which method recovers how much of the gap, with intervals. Also writes files with figures."""
-    from w2s_ray.report import answers, print_report, to_json, write_report
-
-    record = _record(name, store)
-    made = answers(record)
-    if as_json:
-        _show(to_json(made))
-        return
-    print_report(made, _console())
-    folder = write_report(record, record.store.sweep_folder(name) / "report")
-    print(f"Figures and tables: {folder}", file=sys.stderr)
+@app.command(epilog="Example: w2s report quickstart --open, or: w2s report first second --html both.html")
+def report(
+    names: Annotated[list[str], typer.Argument(help="One sweep or several, side by side.", show_default=False)],
+    store: StoreOption = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write the page there, all sweeps in one.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Answer: which method recovers how much of the gap, with intervals. Also writes a page, figures and tables."""
+    if open_ and len(names) > 1 and html is None:
+        raise typer.BadParameter("several sweeps need --html FILE to be opened as one page", param_hint="--open")
+    _report([_record(name, store) for name in names], html, as_json, open_)
 
 
 @app.command(epilog="Example: w2s track quickstart")
@@ -183,6 +184,29 @@ def _early_interrupts() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         _fail("interrupted before the sweep was opened; the same command starts or resumes it", INTERRUPTED)
+
+
+def _report(records: list[Any], html: Path | None, as_json: bool, is_opened: bool) -> None:
+    from w2s_ray.report import answers, print_report, to_json, write_everything, write_page
+
+    if as_json and html is None and not is_opened:
+        made = [to_json(answers(record)) for record in records]
+        _show(made[0] if len(made) == 1 else made)
+        return
+    from w2s_ray.report.analyses import analyse
+
+    analyses = [analyse(record) for record in records]
+    if as_json:
+        _show(to_json(analyses[0].report) if len(analyses) == 1 else [to_json(one.report) for one in analyses])
+    for one in () if as_json else analyses:
+        print_report(one.report, _console())
+    folders = [record.store.sweep_folder(record.sweep.name) / "report" for record in records]
+    pages = [write_everything(*pair) for pair in zip(analyses, folders, strict=True)]
+    if html is not None:
+        pages.insert(0, write_page(analyses, html))
+    print("\n".join(f"Report: {page}" for page in pages), file=sys.stderr)
+    if is_opened:
+        typer.launch(str(pages[0]))
 
 
 def _run(sweep: Sweep, warm_start: str | None, take_over: bool) -> None:

@@ -3,6 +3,7 @@
 A field that is in neither table fails the first test: whoever adds one decides whether it can change a number.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from w2s_ray.methods import Parts, plan_stages
-from w2s_ray.spec import Sweep
+from w2s_ray.spec import Sweep, yaml
 from w2s_ray.stages.stage import walk
 
 IDENTITY: dict[str, Any] = {
@@ -191,3 +192,11 @@ def test_another_students_settings_leave_the_weak_supervisors_stages_where_they_
     shared = addresses(other) & addresses(data)
     parts = Parts(Sweep.model_validate(data))
     assert {parts.baseline("minilm-0", "weak", seed, "weak").address for seed in (0, 1)} <= shared
+
+
+def test_the_quickstarts_addresses_are_those_of_the_first_release() -> None:
+    """What was trained with an earlier version is found again: a new field or method moves no old address."""
+    sweep = yaml.load(Path(__file__).parents[2] / "sweeps" / "quickstart.yaml")
+    addresses = sorted(stage.address for stage in walk(*plan_stages(Parts(sweep))))
+    digest = hashlib.sha256("".join(addresses).encode()).hexdigest()
+    assert digest == "bf00d9e7417e7d306d32d8e4ed2c1a1ebc09cb22b0610d2e6f7e0dcb44909171"

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from w2s_ray.report.answers import PairingAnswer, Report, Selection
+from w2s_ray.report.cost import Cost
 from w2s_ray.report.selecting import ORACLE
 from w2s_ray.report.statistics import Interval
 from w2s_ray.spec.labels import label_settings
@@ -69,6 +70,38 @@ def answer_of(pairing: PairingAnswer) -> str:
     else:
         head = f"{best.method} is best on validation; its PGR is undefined ({accuracies})."
     return f"{head} {_against_default(pairing)}"
+
+
+def headline_of(report: Report) -> str:
+    """Returns which method is best in how many pairings, and in how many it clearly beats the naive default."""
+    best = Counter(pairing.best for pairing in report.pairings if pairing.best)
+    if not best:
+        return "No trial has finished yet."
+    count = len(report.pairings)
+    wins = ", ".join(f"{method} in {wins}" for method, wins in best.most_common())
+    clear = [one for one in report.pairings if one.improvement and one.improvement.excludes_zero]
+    better = sum((one.improvement.estimate or 0) > 0 for one in clear if one.improvement)
+    worse = f" and is clearly worse in {len(clear) - better}" if len(clear) > better else ""
+    pairings = "the pairing" if count == 1 else f"{count} pairings"
+    return (
+        f"Best on validation of {pairings}: {wins}. It beats the naive default at 95 % in {better} of {count}{worse}."
+    )
+
+
+def cost_sentence(cost: Cost) -> str:
+    """Returns what the sweep spent and what sharing saved."""
+    clock = "" if cost.wall_seconds is None else f", within {duration(cost.wall_seconds)} by the clock"
+    return (
+        f"It took {cost.trained} trainings and {duration(cost.seconds)} of stage time{clock}; {cost.reused} times a "
+        f"model was found instead of trained again, which saved {duration(cost.seconds_saved)}."
+    )
+
+
+def duration(seconds: float) -> str:
+    """Returns a time as in `45 s`, `3.5 min` or `2.1 h`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
 def notes_of(report: Report) -> list[str]:
