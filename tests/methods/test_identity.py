@@ -43,6 +43,8 @@ IDENTITY: dict[str, Any] = {
     "models.baseline.lr_warmup": 0.3,
     "models.baseline.clip": 0.5,
     "models.baseline.precision": "bfloat16",
+    "models.baseline.select": "weak",
+    "models.baseline.ema": 0.9,
     # Where a curve is measured is where a student may be pruned, and its points are part of the result.
     "models.baseline.eval_every": 7,
     # Which experiments there are, so which stages.

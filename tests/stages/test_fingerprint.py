@@ -48,6 +48,7 @@ OTHER: dict[str, Any] = {
     "schedule": "cosine",
     "name": "product",
     "radius": 0.3,
+    "select": "weak",
 }
 
 

@@ -14,6 +14,7 @@ from w2s_ray.training.checkpoints import Checkpoints
 from w2s_ray.training.errors import TrainingDiverged
 from w2s_ray.training.loop import Worker, finetune, seed_everything
 
+OVERFITTING = Training(batch_size=8, epochs=4, eval_every=2, lr=0.5, select="weak", ema=0.7)
 TRAINING = Training(batch_size=8, epochs=2, eval_every=3, lr=0.01, clip=0.5)
 CASES = {
     "naive": (70, 0.5, Loss(), None),
@@ -22,6 +23,7 @@ CASES = {
     "one left over": (33, 0.5, Loss(alpha=0.75), None),
     "micro": (33, 0.5, Loss(alpha=0.75), 3),
     "buffer": (33, 0.2, Loss(alpha=0.75, threshold_buffer=20), 3),
+    "selected": (33, 0.5, Loss(), 3),
     "product": (33, 0.5, Loss(name="product", alpha=1), None),
 }
 
@@ -52,16 +54,17 @@ def main(rank: int, size: int, folder: Path) -> None:
     worker = Worker(rank, size)
     mark = f"{size}-{rank}"
     for name, (count, positive, loss, micro) in CASES.items():
+        training = OVERFITTING if name == "selected" else TRAINING
         network = Net(seed=rank)  # worker 0's weights must win
         checkpoints = Checkpoints(folder / f"checkpoints-{size}-{name}", 5, Clock())
-        curve = finetune(network, make_problem(count, positive=positive), TRAINING, loss, 0, worker, micro, checkpoints)
+        curve = finetune(network, make_problem(count, positive=positive), training, loss, 0, worker, micro, checkpoints)
         save_file(network.state_dict(), folder / f"{name}-{mark}.safetensors")
         (folder / f"{name}-{mark}.json").write_text(json.dumps(curve))
         if size > 1:
             dist.barrier()
         again = Net(seed=7)
         assert (
-            finetune(again, make_problem(count, positive=positive), TRAINING, loss, 0, worker, micro, checkpoints)
+            finetune(again, make_problem(count, positive=positive), training, loss, 0, worker, micro, checkpoints)
             == curve
         )
         assert all(torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))

@@ -53,6 +53,19 @@ class Training(Frozen):
         default="float32", description="bfloat16 is mixed precision: weights stay float32"
     )
     eval_every: int = Field(default=50, ge=1, description="optimizer steps between two validations")
+    select: Literal["last", "weak", "truth"] = Field(
+        default="last",
+        description="weights that count: the last, or of the validation that agrees best with the labels learned from "
+        "(weak), or with ground truth (truth: a cheat where labels are weak)",
+        json_schema_extra={"since_default": True},
+    )
+    ema: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="decay of the moving average of the weights that predicts; 0 is none",
+        json_schema_extra={"since_default": True},
+    )
 
 
 class Loss(Frozen):

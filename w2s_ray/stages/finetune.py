@@ -32,10 +32,11 @@ from w2s_ray.stages.artifacts import (
 )
 from w2s_ray.stages.stage import Finetune, Stage, origin_of
 from w2s_ray.stages.store import Store
-from w2s_ray.training.checkpoints import Checkpoints
+from w2s_ray.training.checkpoints import Checkpoints, Row
 from w2s_ray.training.evaluate import predict
 from w2s_ray.training.inputs import FeatureInputs, Inputs, SomeInputs, TextInputs
 from w2s_ray.training.loop import Problem, Worker, finetune, seed_everything
+from w2s_ray.training.weights import chosen_row
 
 SUMMARY = "summary.json"
 PREDICTED = ("student", "validation", "test")
@@ -77,7 +78,7 @@ def train_stage(
         return
     predictions = _predict(network, inputs_of, examples, settings, worker, resources.micro_batch)
     _write(outputs, network, settings, curve, predictions)
-    summary = _summary(examples, predictions, curve)
+    summary = _summary(examples, predictions, chosen_row(curve, settings.training.select))
     summary["loop_seconds"] = time.monotonic() - start
     (outputs / SUMMARY).write_text(json.dumps(summary), encoding="utf-8")
 
@@ -168,10 +169,12 @@ def _write(
     save_file(weights, outputs / WEIGHTS)
 
 
-def _summary(examples: Examples, predictions: Predictions, curve: list[dict[str, Any]]) -> dict[str, Any]:
-    """The final numbers; `student_accuracy` is how right the labels are that this model would give a student."""
-    last = {key: value for key, value in curve[-1].items() if isinstance(value, int | float)}
+def _summary(examples: Examples, predictions: Predictions, row: Row) -> dict[str, Any]:
+    """The final numbers; `step` and the rest of `row` say when the weights that count were reached.
+
+    `student_accuracy` is how right the labels are that this model would give a student.
+    """
     classes = np.concatenate([examples.classes[examples.rows(split)] for split in PREDICTED])
     right = predictions.probabilities.argmax(axis=1) == classes
     accuracies = {f"{split}_accuracy": float(right[predictions.splits == split].mean()) for split in PREDICTED}
-    return {**last, **accuracies}
+    return {**row, **accuracies}

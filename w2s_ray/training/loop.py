@@ -28,6 +28,7 @@ from w2s_ray.training.gradients import Gradients
 from w2s_ray.training.inputs import Inputs, Rows
 from w2s_ray.training.losses.objective import Objective
 from w2s_ray.training.schedule import alpha_at, lr_at
+from w2s_ray.training.weights import Average, Best
 from w2s_ray.training.worker import Worker
 
 __all__ = [
@@ -112,6 +113,7 @@ def finetune(
     Returns:
         A row every `eval_every` steps and after the last: `step` (from 1), `epoch` (passes made), `lr`, `alpha`,
         `train_loss` (mean since the row before), and a column per judge. Resumed rows are in it, reported only once.
+        `network` has the weights of `chosen_row(curve, training.select)`.
 
     Raises:
         TrainingDiverged: the loss or the gradient became NaN or infinite; raised by all workers at the same step.
@@ -148,6 +150,7 @@ class _Run:
         self.optimizer = _optimizer(trained, training)
         self.labels = torch.from_numpy(np.ascontiguousarray(problem.labels.probabilities)).to(worker.device)
         self.objective = Objective(loss, self.labels)
+        self.average, self.best = Average(trained, training.ema), Best(trained, training.select)
         self.judges = {name: torch.from_numpy(judge.classes) for name, judge in problem.judges.items()}
         self.per_epoch = math.ceil(len(problem.train) / training.batch_size)
         self.steps = self.per_epoch * training.epochs
@@ -158,18 +161,25 @@ class _Run:
         for step in range(first, self.steps):
             total, count, done = total + self.step(step), count + 1, step + 1
             if done % self.training.eval_every == 0 or done == self.steps:
-                curve.append(self.row(step, total / count))
+                with self.average.in_place():
+                    curve.append(self.row(step, total / count))
+                    self.best.see(curve)
                 total, count = 0.0, 0
                 report(dict(curve[-1]))
             if checkpoints and self.worker.rank == 0 and done < self.steps:
                 stopping = checkpoints.stopping()
                 if stopping or checkpoints.due():
                     moments = optimizer_tensors(self.optimizer)
-                    weights, memory = self.network.state_dict(), self.objective.memory()
-                    checkpoints.save(Snapshot(done, weights, moments, curve, (total, count), memory))
+                    weights = self.network.state_dict()
+                    checkpoints.save(Snapshot(done, weights, moments, curve, (total, count), self.memory()))
                 if stopping:
                     raise TrainingStopped(done)
+        self.average.settle()
+        self.best.settle()
         return curve
+
+    def memory(self) -> dict[str, Tensor]:
+        return self.objective.memory() | self.average.memory() | self.best.memory()
 
     def resume(self, checkpoints: Checkpoints | None) -> tuple[int, list[Row], tuple[float, int]]:
         snapshot = checkpoints.resume() if checkpoints else None
@@ -180,7 +190,8 @@ class _Run:
             return 0, [], (0.0, 0)
         self.network.load_state_dict(snapshot.weights)
         load_optimizer(self.optimizer, snapshot.moments)
-        self.objective.remember(snapshot.memory)
+        for part in (self.objective, self.average, self.best):
+            part.remember(snapshot.memory)
         return step, list(snapshot.curve), snapshot.losses
 
     def step(self, step: int) -> float:
@@ -196,6 +207,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()
+        self.average.update(step + 1)
         return loss
 
     def batch(self, step: int) -> Rows:
