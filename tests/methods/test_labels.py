@@ -145,6 +145,23 @@ def test_a_mistake_is_answered_with_what_would_be_right(ladder: Sweep, name: str
         Sweep.model_validate(data)
 
 
+@pytest.mark.parametrize("part", ["methods", "space"])
+def test_a_setting_that_would_do_nothing_is_answered(ladder: Sweep, part: str) -> None:
+    data = ladder.model_dump(by_alias=True, exclude_none=True)
+    data[part] = {"naive": {"labels.noise": "longest"}} if part == "methods" else {"labels.neighbours": {"int": [1, 9]}}
+    with pytest.raises(ValueError, match="does nothing without"):
+        Sweep.model_validate(data)
+    data["methods"] = {"naive": {"labels.noise": "longest", "labels.noise_rate": 0.1, "labels.probe": "knn-filter"}}
+    Sweep.model_validate(data)
+
+
+def test_one_seed_has_no_ensemble(ladder: Sweep) -> None:
+    data = ladder.model_dump(by_alias=True, exclude_none=True)
+    data |= {"methods": {"naive": {"labels.ensemble": "seeds"}}, "seeds": [0]}
+    with pytest.raises(ValueError, match="one seed"):
+        Sweep.model_validate(data)
+
+
 def test_label_parameters_can_be_searched_and_start_at_their_defaults(ladder: Sweep) -> None:
     data = ladder.model_dump(by_alias=True, exclude_none=True)
     data["space"] = {

@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 from w2s_ray.spec import Frozen, Loss, Resources, Splits, Training
 from w2s_ray.spec.task import Columns
 from w2s_ray.stages.fingerprint import address_of, canonical_json
+from w2s_ray.stages.operations import Flip, Keep, Part, Probe, PutTruth, Temper
 from w2s_ray.stages.stage import (
     Execution,
     ExtractFeatures,
     Finetune,
     LoadExamples,
     ModelIdentity,
+    Prompt,
+    Relabel,
     Settings,
     Stage,
     walk,
@@ -33,6 +36,13 @@ SETTINGS: list[Settings] = [
     ),
     ExtractFeatures(model=MODEL),
     Finetune(model=MODEL, train="head", half="weak", loss=Loss(), training=Training(), seed=0),
+    Prompt(model=MODEL, template="{text}", shots=2, shot_labels="weak", seed=0),
+    Relabel(operation=Flip(structure="random", rate=0.1, seed=0)),
+    Relabel(operation=Probe(model="knn", action="filter", strength=50, dropped=0.1)),
+    Relabel(operation=PutTruth(fraction=0.1, seed=0)),
+    Relabel(operation=Keep(share=0.5)),
+    Relabel(operation=Temper(temperature=2)),
+    Relabel(operation=Part(part=0, of=2)),
 ]
 OTHER: dict[str, Any] = {
     "source": "other",
@@ -49,6 +59,12 @@ OTHER: dict[str, Any] = {
     "name": "product",
     "radius": 0.3,
     "select": "weak",
+    "template": "other {text}",
+    "shot_labels": "truth",
+    "operation": "another",
+    "structure": "longest",
+    "model": "logistic",
+    "action": "relabel",
 }
 
 
@@ -89,6 +105,11 @@ def test_changing_any_execution_field_keeps_the_address() -> None:
     assert set(other) == {field.name for field in dataclasses.fields(Execution)}, "a new field needs a value here"
     for name, value in other.items():
         assert Stage(SETTINGS[2], {}, dataclasses.replace(Execution(), **{name: value})).address == base.address
+
+
+def test_all_labels_stages_of_different_operations_have_different_addresses() -> None:
+    """EleutherAI's cache of weak labels and probes is keyed by no hyper-parameter."""
+    assert len({Stage(settings).address for settings in SETTINGS}) == len(SETTINGS)
 
 
 def test_an_input_is_part_of_the_address_and_so_is_its_role() -> None:

@@ -13,6 +13,7 @@ def problems_of(sweep: Sweep) -> list[Problem]:
     return [
         *_pairing_problems(sweep),
         *_method_problems(sweep),
+        *_label_problems(sweep),
         *_prompt_problems(sweep),
         *_space_problems(sweep),
         *_chain_loss_problems(sweep),
@@ -63,6 +64,31 @@ def _method_problems(sweep: Sweep) -> Iterator[Problem]:
                     f"bootstrap needs intermediate models between {pairing.weak!r} and {pairing.strong!r}",
                     "add intermediates: [...] to the pairing, or a chain or iterations to methods.bootstrap",
                 )
+
+
+_NEEDS = {
+    "labels.noise": "labels.noise_rate",
+    "labels.dropped": "labels.probe",
+    "labels.neighbours": "labels.probe",
+    "labels.l2": "labels.probe",
+}
+"""Parameters that say how something is done, and the one that says that it is done."""
+
+
+def _label_problems(sweep: Sweep) -> Iterator[Problem]:
+    for method, settings in sweep.methods.items():
+        for parameter, needed in _NEEDS.items():
+            if parameter in settings and needed not in {*settings, *sweep.space}:
+                place: Place = ("methods", method, parameter)
+                yield Problem(place, f"{parameter} does nothing without {needed}", f"set {needed} too, or remove it")
+        if len(sweep.seeds) == 1 and settings.get("labels.ensemble") == "seeds":
+            yield Problem(
+                ("methods", method, "labels.ensemble"), "a sweep of one seed has no ensemble of seeds", "add seeds"
+            )
+    for parameter, needed in _NEEDS.items():
+        if parameter in sweep.space and needed not in {*sweep.space, *(p for s in sweep.methods.values() for p in s)}:
+            fix = f"set {needed} too, or remove it"
+            yield Problem(("space", parameter), f"{parameter} does nothing without {needed}", fix)
 
 
 def _prompt_problems(sweep: Sweep) -> Iterator[Problem]:
