@@ -10,7 +10,7 @@ from w2s_ray.spec.problems import did_you_mean
 from w2s_ray.spec.task import Columns, Task
 from w2s_ray.stages.artifacts import Examples
 from w2s_ray.stages.stage import Execution, LoadExamples
-from w2s_ray.tasks import hub, sentiment, table
+from w2s_ray.tasks import code, hub, public, sentiment, table
 from w2s_ray.tasks.clean import Dropped, Example, classes_of, clean, summary_of
 from w2s_ray.tasks.row import Row
 from w2s_ray.tasks.split import split
@@ -54,11 +54,20 @@ def load_examples(settings: LoadExamples, execution: Execution) -> tuple[Example
 def _verified_rows(source: str, expected: str, revision: str | None, settings: LoadExamples) -> list[Row]:
     """Returns the rows of a source, which must still be what was planned."""
     columns = settings.columns
+    if _is_code(source, revision):
+        rows = code.read(source, columns)
+        if code.fingerprint(rows) != expected:
+            raise ValueError(
+                f"{source} returned other rows than when the sweep was planned; it must not depend on chance"
+            )
+        return rows
     if _fingerprint(source, revision, columns) != expected:
         raise ValueError(f"{source} changed after the sweep was planned; run the sweep again")
     if source in sentiment.SETS:
         names = settings.classes if isinstance(settings.classes, tuple) else ()
         return sentiment.read(source, neutral="neutral" in names)
+    if source in public.TASKS:
+        return public.read(source, revision)
     if table.is_table(source):
         return table.read(source, columns)
     return hub.read(source, revision, columns)
@@ -67,14 +76,22 @@ def _verified_rows(source: str, expected: str, revision: str | None, settings: L
 def _fingerprint(source: str, revision: str | None, columns: Columns) -> str:
     if source in sentiment.SETS:
         return asset_fingerprint(source)
+    if source in public.TASKS:
+        return public.fingerprint(source, revision)
     if source in ASSETS:
         raise ValueError(f"{source!r} is a model, not a data set; known: {', '.join(sentiment.SETS)}; see: w2s tasks")
     if table.is_table(source) or is_local(source):
         return table.fingerprint(source)
+    if _is_code(source, revision):
+        return code.fingerprint(code.read(source, columns))
     if "/" not in source and revision is None:
-        fix = did_you_mean(source, [*sentiment.SETS])
+        fix = did_you_mean(source, [*sentiment.SETS, *public.TASKS])
         raise ValueError(f"{source!r} is no data set of ours and no file; {fix}; a hub data set needs a revision")
     return hub.fingerprint(source, revision)
+
+
+def _is_code(source: str, revision: str | None) -> bool:
+    return revision is None and code.is_code(source) and not table.is_table(source) and not is_local(source)
 
 
 def _stored(splits: dict[str, list[Example]], classes: tuple[str, ...]) -> Examples:
