@@ -19,6 +19,8 @@ FROZEN_OPTIONS = {
     "report": {"--store", "--json", "--help"},
     "track": {"--store", "--help"},
     "ui": {"--store", "--port", "--help"},
+    "tasks": {"--json", "--help"},
+    "models": {"--json", "--help"},
     "gc": {"--store", "--yes", "--keep-weights", "--json", "--help"},
 }
 

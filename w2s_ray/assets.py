@@ -42,6 +42,15 @@ class AssetError(RuntimeError):
 
 
 @dataclass(frozen=True)
+class ModelShape:
+    """How large a model is: millions of parameters, layers that can be cut off, width of its states."""
+
+    parameters: float
+    layers: int
+    width: int
+
+
+@dataclass(frozen=True)
 class Asset:
     """An archive of the package index that holds a model or data set.
 
@@ -54,6 +63,8 @@ class Asset:
         members: what is unpacked: name inside the archive to name in the cache; "a.tar.gz!b" is b inside a.tar.gz.
         licence: of the content.
         description: for people.
+        megabytes: of the archive that is downloaded; None if nobody counted.
+        shape: of a model.
     """
 
     name: str
@@ -64,6 +75,8 @@ class Asset:
     members: Mapping[str, str]
     licence: str
     description: str
+    megabytes: float | None = None
+    shape: ModelShape | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -92,6 +105,7 @@ def _sentiment(name: str, stem: str, description: str) -> Asset:
         },
         licence="MIT",
         description=description,
+        megabytes=2.5,
     )
 
 
@@ -105,6 +119,8 @@ _ALL = (
         members=_minilm_members(),
         licence="Apache-2.0 (package MIT)",
         description="all-MiniLM-L6-v2: encoder, 6 layers, 384 wide, 22.7 M parameters",
+        megabytes=83.5,
+        shape=ModelShape(22.7, 6, 384),
     ),
     Asset(
         name="smollm2-135m",
@@ -118,6 +134,8 @@ _ALL = (
         },
         licence="Apache-2.0",
         description="SmolLM2-135M-Instruct, GGUF Q4_1: decoder, 30 layers, 576 wide",
+        megabytes=92.9,
+        shape=ModelShape(134.5, 30, 576),
     ),
     _sentiment(
         "movie-reviews",
@@ -158,7 +176,7 @@ def fetch(name: str) -> Path:
 
 def fetch_asset(asset: Asset) -> Path:
     """Does what `fetch` does, for an asset that need not be in the catalogue."""
-    place = cache_folder() / "assets" / f"{asset.name}-{asset.sha256[:16]}"
+    place = _place(asset)
     if _is_whole(place):
         return place
     try:
@@ -169,6 +187,11 @@ def fetch_asset(asset: Asset) -> Path:
     except OSError as error:
         raise AssetError(f"asset {asset.name!r} cannot be written to {place}: {error}; set W2S_CACHE") from error
     return place
+
+
+def is_cached(asset: Asset) -> bool:
+    """Whether the cache has a copy of an asset; `fetch` would still verify it."""
+    return (_place(asset) / _MANIFEST).is_file()
 
 
 def prefetch(source: str, revision: str | None = None, model: bool = False) -> None:
@@ -233,6 +256,10 @@ def check_hub_id(source: str, revision: str | None, what: str = "hub model") -> 
         raise ValueError(f"{source!r} is no path that exists; if it is a {what}, give revision: its commit hash")
     if not re.fullmatch(r"[0-9a-f]{40}", revision):
         raise ValueError(f"revision of {source!r} must be a commit hash of 40 hex digits, got {revision!r}")
+
+
+def _place(asset: Asset) -> Path:
+    return cache_folder() / "assets" / f"{asset.name}-{asset.sha256[:16]}"
 
 
 def _asset(name: str) -> Asset:

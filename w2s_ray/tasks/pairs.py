@@ -116,7 +116,7 @@ TASKS = (
         licence="unknown",
         paired=True,
         grouped_by="sentence",
-        note="only the hub's conversion (branch refs/convert/parquet) has Parquet files: give its newest commit",
+        note="needs task.revision; only commits of the hub's own conversion, refs/convert/parquet, have Parquet files",
     ),
     HubTask(
         name="multirc",
@@ -140,7 +140,7 @@ TASKS = (
         rows=65_401,
         examples=65_401,
         megabytes=16.2,
-        licence="free for any use",
+        licence="free to use",
         grouped_by="words",
     ),
     HubTask(
