@@ -52,8 +52,10 @@ class Task(Frozen):
     @classmethod
     def _class_names_are_text(cls, classes: Any) -> Any:
         """YAML reads `[0, 1, 2]` and `[no, yes]` as it likes; labels are compared as text."""
-        if not isinstance(classes, list | tuple):
+        if isinstance(classes, int | None) and not isinstance(classes, bool):
             return classes
+        if not isinstance(classes, list | tuple):
+            raise ValueError("list the classes, as in [good, dull, bad], or say how many there are")
         return tuple(str(name).lower() if isinstance(name, bool) else str(name).strip() for name in classes)
 
     @field_validator("classes")
