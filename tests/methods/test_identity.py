@@ -27,6 +27,8 @@ IDENTITY: dict[str, Any] = {
     "task.splits.student": 42,
     "task.splits.validation": 42,
     "task.splits.test": 42,
+    "task.classes": ["0", "1"],
+    "task.balance": False,
     "task.seed": 7,
     "models.source": "smollm2-135m",
     "models.revision": "0" * 40,  # on a hub model

@@ -103,6 +103,29 @@ def test_a_large_third_class_is_an_error_that_names_the_classes():
         classes_of(table)
 
 
+def test_a_task_has_as_many_classes_as_it_says():
+    table = rows(*[("a", "yes")] * 60, *[("b", "no")] * 40, *[("c", "unsure")] * 6, ("d", "what"))
+    assert classes_of(table, 3) == ("no", "unsure", "yes")
+    assert classes_of(table, ("yes", "unsure")) == ("yes", "unsure")
+    with pytest.raises(ValueError, match=r"lists 'maybe', which no row has; got 'yes' \(60 rows\)"):
+        classes_of(table, ("yes", "no", "maybe"))
+    with pytest.raises(ValueError, match=r"needs 5 classes, got 'yes'"):
+        classes_of(table, 5)
+
+
+def test_a_class_that_a_listed_task_does_not_have_is_left_out_and_named():
+    dropped = Dropped()
+    table = rows(("a", "no"), ("b", "unsure"), ("c", "yes"), ("d", "what"))
+    assert [one.label for one in clean(table, ("no", "unsure", "yes"), dropped)] == ["no", "unsure", "yes"]
+    assert dropped.rows == {"class is none of 'no', 'unsure', 'yes'": ["t.csv:5"]}
+
+
+def test_a_third_class_that_is_no_noise_is_told_with_the_list_to_write():
+    table = rows(*[("a", "yes")] * 60, *[("b", "no")] * 40, *[("c", "unsure")] * 20)
+    with pytest.raises(ValueError, match=r"task\.classes: \[yes, no, unsure\]"):
+        classes_of(table)
+
+
 def test_one_class_is_no_task():
     with pytest.raises(ValueError, match=r"needs two classes, got 'yes' \(1 rows\)"):
         classes_of(rows(("a", "yes"), ("b", None), ("", "no")))

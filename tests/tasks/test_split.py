@@ -35,6 +35,51 @@ def test_each_split_has_exactly_the_size_asked_for_and_balanced_classes():
     assert counts == {"weak": [20, 20], "student": [40, 41], "validation": [20, 21], "test": [30, 30]}
 
 
+THREE = ("a", "b", "c")
+
+
+def of_three(numbers) -> list[Example]:
+    # A sixth is a, a third b, half c.
+    return [Example(f"{k:016x}", f"text {k}", THREE[(k % 6 > 0) + (k % 6 > 2)]) for k in numbers]
+
+
+def counts(found: list[Example]) -> list[int]:
+    return [sum(example.label == label for example in found) for label in THREE]
+
+
+def test_three_classes_are_balanced_and_the_last_ones_get_what_is_over():
+    splits = split(of_three(range(3000)), THREE, Splits(weak=41, student=90, validation=40), 0)
+    assert [counts(splits[name]) for name in ("weak", "student", "validation")] == [
+        [13, 14, 14],
+        [30, 30, 30],
+        [13, 13, 14],
+    ]
+    assert len(set(counts(splits["test"]))) == 1
+    assert counts(splits["test"])[0] > 60
+
+
+def test_without_balance_the_classes_are_as_frequent_as_in_the_data():
+    splits = split(of_three(range(6000)), THREE, Splits(weak=300, student=900, validation=300), 0, balance=False)
+    assert {name: len(found) for name, found in splits.items() if name != "test"} == {
+        "weak": 300,
+        "student": 900,
+        "validation": 300,
+    }
+    for found in splits.values():
+        shares = [count / len(found) for count in counts(found)]
+        assert shares == pytest.approx([1 / 6, 1 / 3, 1 / 2], abs=0.08)
+
+
+def test_without_balance_too_few_examples_are_told_too():
+    with pytest.raises(ValueError, match=r"the weak split needs 300 examples, but its range holds \d+; lower"):
+        split(of_three(range(600)), THREE, Splits(weak=300, student=900, validation=300), 0, balance=False)
+
+
+def test_a_split_has_room_for_every_class():
+    with pytest.raises(ValueError, match=r"task\.splits\.weak must be at least 3, .* got 2"):
+        split(of_three(range(900)), THREE, Splits(weak=2, student=30, validation=30), 0)
+
+
 def test_a_test_split_of_null_takes_all_of_its_range_that_is_balanced():
     few, many = (len(split(examples(range(n)), CLASSES, SIZES, 0)["test"]) for n in (1000, 4000))
     assert 200 < few < 400

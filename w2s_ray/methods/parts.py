@@ -43,7 +43,13 @@ class Parts:
         task = self.sweep.task
         source, test_source = fingerprint(task)
         settings = LoadExamples(
-            source=source, test_source=test_source, columns=task.columns, splits=task.splits, seed=task.seed
+            source=source,
+            test_source=test_source,
+            columns=task.columns,
+            splits=task.splits,
+            classes=task.classes,
+            balance=task.balance,
+            seed=task.seed,
         )
         execution = Execution(
             source=task.source,

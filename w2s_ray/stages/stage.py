@@ -37,6 +37,8 @@ class LoadExamples(Settings):
     test_source: str | None
     columns: Columns
     splits: Splits
+    classes: tuple[str, ...] | int | None = Field(default=None, json_schema_extra={"since_default": True})
+    balance: bool = Field(default=True, json_schema_extra={"since_default": True})
     seed: int
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from w2s_ray.tasks.row import Row
 
-MOST_OF_A_THIRD_CLASS = 0.05
-"""Tasks have two classes. Rows of further ones are left out, up to this share; more is a mistake, not noise."""
+MOST_OF_OTHER_CLASSES = 0.05
+"""Rows of classes that a task does not have are left out, up to this share; more is a mistake, not noise."""
 _NAMED = 5
 
 
@@ -59,25 +59,41 @@ def identity_of(text: str) -> str:
     return " ".join(folded.split())
 
 
-def classes_of(rows: Iterable[Row]) -> tuple[str, str]:
-    """Returns the two most frequent classes, in the order of their names.
+def classes_of(rows: Iterable[Row], wanted: tuple[str, ...] | int | None = None) -> tuple[str, ...]:
+    """Returns the classes of a task.
+
+    Args:
+        rows: of the source; unfit ones do not count.
+        wanted: the classes by name, which are returned as they are; or how many, by default two: the most frequent
+            ones, in the order of their names.
 
     Raises:
-        ValueError: there are fewer than two, or further ones hold more than `MOST_OF_A_THIRD_CLASS` of the rows.
+        ValueError: a class that is wanted has no row, there are fewer than wanted, or, where they are not listed by
+            name, further ones hold more than `MOST_OF_OTHER_CLASSES` of the rows.
     """
     counts = Counter(row.label for row in rows if row.label is not None and not _problem(row))
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    listed = ", ".join(f"{name!r} ({count:,} rows)" for name, count in ranked[:10])
-    if len(ranked) < 2:
-        raise ValueError(f"a task needs two classes, got {listed or 'no labelled row'}")
-    others = sum(count for _, count in ranked[2:])
-    if others > MOST_OF_A_THIRD_CLASS * counts.total():
-        raise ValueError(f"a task has two classes, got {len(ranked)}: {listed}; keep the rows of two of them")
-    first, second = sorted((ranked[0][0], ranked[1][0]))
-    return first, second
+    listed = ", ".join(f"{name!r} ({count:,} rows)" for name, count in ranked[:10]) or "no labelled row"
+    if isinstance(wanted, tuple):
+        missing = [name for name in wanted if name not in counts]
+        if missing:
+            raise ValueError(f"task.classes lists {missing[0]!r}, which no row has; got {listed}")
+        return wanted
+    number = wanted or 2
+    few = {2: "two"}.get(number, f"{number}")
+    if len(ranked) < number:
+        raise ValueError(f"a task needs {few} classes, got {listed}")
+    others = sum(count for _, count in ranked[number:])
+    if others > MOST_OF_OTHER_CLASSES * counts.total():
+        names = ", ".join(name for name, _ in ranked[:10])
+        raise ValueError(
+            f"a task has {few} classes unless it says otherwise, got {len(ranked)}: {listed}; list the ones it has, as "
+            f"in task.classes: [{names}], or keep the rows of {few} of them"
+        )
+    return tuple(sorted(name for name, _ in ranked[:number]))
 
 
-def clean(rows: Iterable[Row], classes: tuple[str, str], dropped: Dropped) -> list[Example]:
+def clean(rows: Iterable[Row], classes: tuple[str, ...], dropped: Dropped) -> list[Example]:
     """Returns one example per text; what is left out is added to `dropped`. The order of the rows does not matter."""
     same: dict[str, list[Row]] = {}
     for row, text in _fit(rows, classes, dropped):
@@ -85,16 +101,22 @@ def clean(rows: Iterable[Row], classes: tuple[str, str], dropped: Dropped) -> li
     return [example for key, group in same.items() for example in _one(key, group, dropped)]
 
 
-def _fit(rows: Iterable[Row], classes: tuple[str, str], dropped: Dropped) -> Iterator[tuple[Row, str]]:
+def _fit(rows: Iterable[Row], classes: tuple[str, ...], dropped: Dropped) -> Iterator[tuple[Row, str]]:
     for row in rows:
         problem = _problem(row)
         if problem:
             dropped.add(problem, row.name)
         elif row.label not in classes:
-            dropped.add(f"class is neither {classes[0]!r} nor {classes[1]!r}", row.name)
+            dropped.add(_not_one_of(classes), row.name)
         else:
             assert row.text is not None
             yield row, row.text
+
+
+def _not_one_of(classes: tuple[str, ...]) -> str:
+    if len(classes) == 2:
+        return f"class is neither {classes[0]!r} nor {classes[1]!r}"
+    return f"class is none of {', '.join(map(repr, classes))}"
 
 
 def _problem(row: Row) -> str:

@@ -10,20 +10,20 @@ from w2s_ray.spec.problems import did_you_mean
 from w2s_ray.spec.task import Columns, Task
 from w2s_ray.stages.artifacts import Examples
 from w2s_ray.stages.stage import Execution, LoadExamples
-from w2s_ray.tasks import hub, movie_reviews, table
+from w2s_ray.tasks import code, hub, public, sentiment, table
 from w2s_ray.tasks.clean import Dropped, Example, classes_of, clean, summary_of
 from w2s_ray.tasks.row import Row
 from w2s_ray.tasks.split import split
 
 
 def fingerprint(task: Task) -> tuple[str, str | None]:
-    """Returns what identifies the content of the source and of the test source. Downloads nothing.
+    """Returns what identifies the content of the source and of the test source. Downloads nothing, calls a function.
 
     Raises:
         ValueError: one of them names nothing, or no commit pins it.
     """
-    test = None if task.test_source is None else _fingerprint(task.test_source, task.revision)
-    return _fingerprint(task.source, task.revision), test
+    test = None if task.test_source is None else _fingerprint(task.test_source, task.revision, task.columns)
+    return _fingerprint(task.source, task.revision, task.columns), test
 
 
 def load_examples(settings: LoadExamples, execution: Execution) -> tuple[Examples, dict[str, Any]]:
@@ -38,45 +38,63 @@ def load_examples(settings: LoadExamples, execution: Execution) -> tuple[Example
         ValueError: a source is malformed, changed since the sweep was planned, or holds too few examples.
         AssetError: a source cannot be downloaded.
     """
-    rows = _verified_rows(execution.source, settings.source, execution.revision, settings.columns)
+    rows = _verified_rows(execution.source, settings.source, execution.revision, settings)
     test_rows: list[Row] | None = None
     if execution.test_source is not None:
-        test_rows = _verified_rows(
-            execution.test_source, str(settings.test_source), execution.revision, settings.columns
-        )
+        test_rows = _verified_rows(execution.test_source, str(settings.test_source), execution.revision, settings)
     dropped = Dropped()
-    classes = classes_of(rows)
+    classes = classes_of(rows, settings.classes)
     examples = clean(rows, classes, dropped)
     tests = None if test_rows is None else clean(test_rows, classes, dropped)
-    splits = split(examples, classes, settings.splits, settings.seed, tests, dropped)
+    splits = split(examples, classes, settings.splits, settings.seed, tests, dropped, settings.balance)
     read = len(rows) + len(test_rows or ())
     return _stored(splits, classes), _summary(read, splits, classes, dropped)
 
 
-def _verified_rows(source: str, expected: str, revision: str | None, columns: Columns) -> list[Row]:
-    if _fingerprint(source, revision) != expected:
+def _verified_rows(source: str, expected: str, revision: str | None, settings: LoadExamples) -> list[Row]:
+    """Returns the rows of a source, which must still be what was planned."""
+    columns = settings.columns
+    if _is_code(source, revision):
+        rows = code.read(source, columns)
+        if code.fingerprint(rows) != expected:
+            raise ValueError(
+                f"{source} returned other rows than when the sweep was planned; it must not depend on chance"
+            )
+        return rows
+    if _fingerprint(source, revision, columns) != expected:
         raise ValueError(f"{source} changed after the sweep was planned; run the sweep again")
-    if source == movie_reviews.NAME:
-        return movie_reviews.read()
+    if source in sentiment.SETS:
+        names = settings.classes if isinstance(settings.classes, tuple) else ()
+        return sentiment.read(source, neutral="neutral" in names)
+    if source in public.TASKS:
+        return public.read(source, revision)
     if table.is_table(source):
         return table.read(source, columns)
     return hub.read(source, revision, columns)
 
 
-def _fingerprint(source: str, revision: str | None) -> str:
-    if source == movie_reviews.NAME:
+def _fingerprint(source: str, revision: str | None, columns: Columns) -> str:
+    if source in sentiment.SETS:
         return asset_fingerprint(source)
+    if source in public.TASKS:
+        return public.fingerprint(source, revision)
     if source in ASSETS:
-        raise ValueError(f"{source!r} is a model, not a data set; known: {movie_reviews.NAME}")
+        raise ValueError(f"{source!r} is a model, not a data set; known: {', '.join(sentiment.SETS)}; see: w2s tasks")
     if table.is_table(source) or is_local(source):
         return table.fingerprint(source)
+    if _is_code(source, revision):
+        return code.fingerprint(code.read(source, columns))
     if "/" not in source and revision is None:
-        fix = did_you_mean(source, [movie_reviews.NAME])
+        fix = did_you_mean(source, [*sentiment.SETS, *public.TASKS])
         raise ValueError(f"{source!r} is no data set of ours and no file; {fix}; a hub data set needs a revision")
     return hub.fingerprint(source, revision)
 
 
-def _stored(splits: dict[str, list[Example]], classes: tuple[str, str]) -> Examples:
+def _is_code(source: str, revision: str | None) -> bool:
+    return revision is None and code.is_code(source) and not table.is_table(source) and not is_local(source)
+
+
+def _stored(splits: dict[str, list[Example]], classes: tuple[str, ...]) -> Examples:
     placed = [(name, example) for name, examples in splits.items() for example in examples]
     return Examples(
         ids=np.array([example.id for _, example in placed], dtype=np.str_),
@@ -87,7 +105,7 @@ def _stored(splits: dict[str, list[Example]], classes: tuple[str, str]) -> Examp
     )
 
 
-def _summary(read: int, splits: dict[str, list[Example]], classes: tuple[str, str], dropped: Dropped) -> dict[str, Any]:
+def _summary(read: int, splits: dict[str, list[Example]], classes: tuple[str, ...], dropped: Dropped) -> dict[str, Any]:
     kept = read - dropped.counts.total()
     counts = {name: Counter(example.label for example in found) for name, found in splits.items()}
     return {

@@ -26,30 +26,32 @@ TEST = "test"
 
 def split(
     examples: Sequence[Example],
-    classes: tuple[str, str],
+    classes: tuple[str, ...],
     sizes: Splits,
     seed: int,
     test_examples: Sequence[Example] | None = None,
     dropped: Dropped | None = None,
+    balance: bool = True,
 ) -> dict[str, list[Example]]:
     """Divides examples, which have different texts, among the four splits.
 
     Args:
         examples: all of them, or those that are not from the test file.
-        classes: both labels; an odd size has one more of the second.
+        classes: all labels; what a size has beyond equal parts goes to the last ones, one each.
         sizes: examples per split.
         seed: which of the possible splits.
         test_examples: those of the test file. An example whose text or group is among them is left out of training.
         dropped: told of what is left out so.
+        balance: whether a split has as many examples of each class, or takes those with the smallest hashes.
 
     Returns:
         Split to its examples, by hash. An example that no split asked for is in none.
 
     Raises:
-        ValueError: a range holds too few examples of a class.
+        ValueError: a range holds too few examples (of a class), or a split is smaller than the number of classes.
     """
     key_of = clusters([*examples, *(test_examples or ())])
-    ranges = _ranges(sizes, with_test=test_examples is None)
+    ranges = _ranges(sizes, len(classes) if balance else 1, with_test=test_examples is None)
     pools: dict[str, list[Example]] = {name: [] for name in (*TRAINING, TEST)}
     pools[TEST].extend(test_examples or ())
     tested = {key_of[example.id] for example in pools[TEST]}
@@ -59,6 +61,8 @@ def split(
             pools[_at(ranges, _place(key, seed))].append(example)
         elif dropped is not None:
             dropped.add("text or group is in the test file", f"text {example.text[:40]!r}")
+    if not balance:
+        return {name: _take(name, pools[name], sizes, seed) for name in pools}
     return {name: _choose(name, pools[name], classes, sizes, seed) for name in pools}
 
 
@@ -87,13 +91,13 @@ def clusters(examples: Iterable[Example]) -> dict[str, str]:
     return {id: root(f"text {id}") for id in ids}
 
 
-def _ranges(sizes: Splits, with_test: bool) -> list[tuple[str, float]]:
-    """Returns each split with the end of its range, in order."""
+def _ranges(sizes: Splits, parts: int, with_test: bool) -> list[tuple[str, float]]:
+    """Returns each split with the end of its range, in order; a split is filled from so many `parts` by themselves."""
     wanted: dict[str, int] = {name: getattr(sizes, name) for name in TRAINING}
     if with_test:
         wanted[TEST] = sizes.student if sizes.test is None else sizes.test
-    # n/2 of each class, with a standard deviation of sqrt(n/2); three of these for both classes.
-    weights = [size + 2 * 3 * math.sqrt(size / 2) for size in wanted.values()]
+    # n/c of each of c classes, with a standard deviation of sqrt(n/c); three of these for every class.
+    weights = [size + parts * 3 * math.sqrt(size / parts) for size in wanted.values()]
     ends = [end / sum(weights) for end in itertools.accumulate(weights)]
     return list(zip(wanted, ends, strict=True))
 
@@ -112,15 +116,31 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big")
 
 
-def _choose(name: str, pool: list[Example], classes: tuple[str, str], sizes: Splits, seed: int) -> list[Example]:
-    by_hash = sorted(pool, key=lambda example: (_hash(f"rank {seed} {example.id}"), example.id))
+def _by_hash(pool: list[Example], seed: int) -> list[Example]:
+    return sorted(pool, key=lambda example: (_hash(f"rank {seed} {example.id}"), example.id))
+
+
+def _take(name: str, pool: list[Example], sizes: Splits, seed: int) -> list[Example]:
+    """Takes the examples with the smallest hashes, whatever their class."""
+    size: int | None = getattr(sizes, name)
+    if len(pool) < (size or 1):
+        fix = f"lower task.splits.{name} to {len(pool):,} or less, or lower all of task.splits in proportion"
+        raise ValueError(f"the {name} split needs {size or 1:,} examples, but its range holds {len(pool):,}; {fix}")
+    return _by_hash(pool, seed)[:size]
+
+
+def _choose(name: str, pool: list[Example], classes: tuple[str, ...], sizes: Splits, seed: int) -> list[Example]:
+    by_hash = _by_hash(pool, seed)
     of_class = {label: [example for example in by_hash if example.label == label] for label in classes}
     size: int | None = getattr(sizes, name)
     if size is None:
         each = max(min(map(len, of_class.values())), 1)
         wanted = dict.fromkeys(classes, each)
     else:
-        wanted = {classes[0]: size // 2, classes[1]: size - size // 2}
+        each, more = divmod(size, len(classes))
+        wanted = {label: each + (place >= len(classes) - more) for place, label in enumerate(classes)}
+    if min(wanted.values()) < 1:
+        raise ValueError(f"task.splits.{name} must be at least {len(classes)}, one example of each class, got {size}")
     for label, count in wanted.items():
         if len(of_class[label]) < count:
             raise ValueError(_too_few(name, label, len(of_class[label]), count, wanted, of_class))
@@ -131,8 +151,8 @@ def _choose(name: str, pool: list[Example], classes: tuple[str, str], sizes: Spl
 def _too_few(
     name: str, label: str, here: int, count: int, wanted: Mapping[str, int], of_class: Mapping[str, list[Example]]
 ) -> str:
-    most = 2 * min(map(len, of_class.values()))
-    lower = f"lower task.splits.{name} to {most:,} or less, or " if most >= 2 else ""
+    most = len(of_class) * min(map(len, of_class.values()))
+    lower = f"lower task.splits.{name} to {most:,} or less, or " if most >= len(of_class) else ""
     return (
         f"the {name} split needs {count:,} examples of class {label!r} ({sum(wanted.values()):,} examples, balanced), "
         f"but its range of the data holds {here:,}; {lower}lower all of task.splits in proportion (test: null counts "
