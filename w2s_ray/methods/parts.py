@@ -13,7 +13,7 @@ from typing import Literal
 from w2s_ray.assets import fingerprint_of
 from w2s_ray.spec import Loss, Model, Resources, Sweep, Training, replace
 from w2s_ray.spec.method import LOSS_PARAMETERS, TRAINING_PARAMETERS, Value
-from w2s_ray.stages.operations import Operation
+from w2s_ray.stages.operations import Harden, Operation, Temper
 from w2s_ray.stages.stage import (
     Execution,
     ExtractFeatures,
@@ -92,7 +92,12 @@ class Parts:
         return Stage(settings, {"examples": self.examples, **({"labels": labels} if shots else {})}, execution)
 
     def hint(self, labels: Stage) -> Stage:
-        """The examples with the class of `labels` appended to their texts."""
+        """The examples with the class of `labels` appended to their texts.
+
+        Hardening and temperature change no class, so that hints of such labels are those of the labels before.
+        """
+        while isinstance(labels.settings, Relabel) and isinstance(labels.settings.operation, Harden | Temper):
+            labels = labels.inputs["labels"]
         label = f"hints of {labels.execution.label}"
         return Stage(Hint(), {"examples": self.examples, "labels": labels}, Execution(label=label))
 
