@@ -13,7 +13,7 @@ from typing import Literal
 from w2s_ray.assets import fingerprint_of
 from w2s_ray.spec import Loss, Model, Resources, Sweep, Training, replace
 from w2s_ray.spec.method import LOSS_PARAMETERS, TRAINING_PARAMETERS, Value
-from w2s_ray.stages.operations import Harden, Operation, Temper
+from w2s_ray.stages.operations import Operation
 from w2s_ray.stages.stage import (
     Execution,
     ExtractFeatures,
@@ -29,6 +29,9 @@ from w2s_ray.tasks import fingerprint
 
 Params = Mapping[str, Value]
 Half = Literal["weak", "student"]
+
+_SAME_CLASS = ("harden", "temper")
+"""Operations that change no label's most probable class."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class Parts:
 
         Hardening and temperature change no class, so that hints of such labels are those of the labels before.
         """
-        while isinstance(labels.settings, Relabel) and isinstance(labels.settings.operation, Harden | Temper):
+        while isinstance(labels.settings, Relabel) and labels.settings.operation.operation in _SAME_CLASS:
             labels = labels.inputs["labels"]
         label = f"hints of {labels.execution.label}"
         return Stage(Hint(), {"examples": self.examples, "labels": labels}, Execution(label=label))
