@@ -57,6 +57,13 @@ def test_the_student_is_tested_on_the_same_examples_and_measured_by_the_same_bas
         assert (hint.kind, hint.inputs["labels"]) == ("hint", weak)
 
 
+def test_hints_of_hard_labels_are_those_of_soft_ones_and_are_made_once(small: Sweep) -> None:
+    hard = of(small, "imitation", **HARD, **{"labels.temperature": 2.0})["student"][0]
+    soft = of(small, "imitation")["student"][0]
+    assert hard.inputs["labels"] != soft.inputs["labels"]
+    assert hard.inputs["features"] == soft.inputs["features"]
+
+
 def test_a_student_that_trains_all_weights_reads_the_hints_as_texts(small: Sweep) -> None:
     models: dict[str, Model] = {**small.models, "minilm-1": replace(small.models["minilm-1"], train="full")}
     student = of(replace(small, models=models), "imitation")["student"][0]

@@ -30,6 +30,9 @@ from w2s_ray.tasks import fingerprint
 Params = Mapping[str, Value]
 Half = Literal["weak", "student"]
 
+_SAME_CLASS = ("harden", "temper")
+"""Operations that change no label's most probable class."""
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -101,7 +104,12 @@ class Parts:
         return Stage(settings, {"examples": self.examples, **({"labels": labels} if shots else {})}, execution)
 
     def hint(self, labels: Stage) -> Stage:
-        """The examples with the class of `labels` appended to their texts."""
+        """The examples with the class of `labels` appended to their texts.
+
+        Hardening and temperature change no class, so that hints of such labels are those of the labels before.
+        """
+        while isinstance(labels.settings, Relabel) and labels.settings.operation.operation in _SAME_CLASS:
+            labels = labels.inputs["labels"]
         label = f"hints of {labels.execution.label}"
         return Stage(Hint(), {"examples": self.examples, "labels": labels}, Execution(label=label))
 
