@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from w2s_ray.assets import is_local, prefetch
+from w2s_ray import tasks
+from w2s_ray.assets import is_local, locate
 from w2s_ray.methods import Experiment, Parts, plan_stages, stages_of
 from w2s_ray.report import write_report
 from w2s_ray.search.folder import journal_path, load_record, save_spec
@@ -109,7 +110,9 @@ def _fetch_assets(parts: Parts, store: Store) -> None:
     missing = [stage for stage in walk(*plan_stages(parts)) if not store.has(stage.address)]
     sources = ((one.execution.source, one.execution.revision, one.kind != "examples") for one in missing)
     for source, revision, is_model in dict.fromkeys(sources):
-        prefetch(source, revision, model=is_model)
+        locate(source, revision) if is_model else tasks.prefetch(source, revision)
+    for test_source in {one.execution.test_source for one in missing} - {None}:
+        tasks.prefetch(str(test_source), parts.sweep.task.revision)
 
 
 def _search(parts: Parts, store: Store, study: Study, progress: Progress, tracker: BackgroundTracker) -> None:
