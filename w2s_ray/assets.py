@@ -202,18 +202,6 @@ def is_cached(asset: Asset) -> bool:
     return (_place(asset) / _MANIFEST).is_file()
 
 
-def prefetch(source: str, revision: str | None = None, model: bool = False) -> None:
-    """Downloads what `source` names, if it is an asset, or a hub id and `model` says that it names a model.
-
-    Raises:
-        AssetError: it cannot be had.
-    """
-    if source in ASSETS:
-        fetch(source)
-    elif model:
-        locate(source, revision)
-
-
 def fingerprint_of(source: str, revision: str | None = None) -> str:
     """Returns what identifies the content of a model. Downloads nothing.
 

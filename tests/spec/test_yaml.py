@@ -99,6 +99,31 @@ def test_numbers_in_scientific_notation_are_numbers() -> None:
     assert yaml.load(QUICKSTART).models["minilm-0"].baseline.lr == 0.001
 
 
+@pytest.mark.parametrize(
+    ("written", "classes"),
+    [("[no, yes, 3]", ("no", "yes", "3")), ("[true, false]", ("true", "false")), ("3", 3), ("null", None)],
+)
+def test_classes_are_names_as_text_or_a_number(written: str, classes: object) -> None:
+    sweep = yaml.parse(QUICKSTART.read_text(encoding="utf-8").replace("task:\n", f"task:\n  classes: {written}\n", 1))
+    assert sweep.task.classes == classes
+    assert yaml.parse(yaml.dump(sweep)) == sweep
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("[a]", "a task has two classes or more"),
+        ("1", "a task has two classes or more, got 1"),
+        ("[a, a]", "a task has two classes or more"),
+        ("[a, b, a]", "a class is listed twice"),
+        ("many", r"list the classes, as in \[good, dull, bad\], or say how many there are, got 'many'"),
+    ],
+)
+def test_classes_that_are_none_are_told(written: str, said: str) -> None:
+    with pytest.raises(SpecError, match=rf"task\.classes: {said}"):
+        yaml.parse(QUICKSTART.read_text(encoding="utf-8").replace("task:\n", f"task:\n  classes: {written}\n", 1))
+
+
 def test_a_ladder_is_all_its_pairs_with_the_rungs_between_as_intermediates() -> None:
     text = QUICKSTART.read_text(encoding="utf-8")
     head, tail = text.split("pairings:\n")[0], text.split("\nmethods:")[1]

@@ -15,7 +15,7 @@ import pytest
 from w2s_ray.assets import AssetError
 from w2s_ray.spec import Splits, Task
 from w2s_ray.stages.stage import Execution, LoadExamples
-from w2s_ray.tasks import fingerprint, load_examples, public
+from w2s_ray.tasks import fingerprint, load_examples, prefetch, public
 from w2s_ray.tasks.points import Point, balanced, rows_of
 from w2s_ray.tasks.public import TASKS
 
@@ -342,11 +342,13 @@ def test_other_columns_than_the_formatter_knows_are_told(cache):
     task = TASKS["boolq"]
     for file in task.files:
         into_cache(cache, task, file, [{"query": "is ice cold", "label": 1}])
-    with pytest.raises(ValueError, match=r"boolq: google/boolq at 35b264.* has other columns \('passage'\)"):
+    with pytest.raises(ValueError, match=r"boolq: google/boolq at 35b264.* has other .* \(KeyError: 'passage'\)"):
         public.read("boolq", None)
 
 
 def test_a_file_that_cannot_be_had_is_named(cache):
     assert not public.is_cached(TASKS["boolq"])
+    with pytest.raises(AssetError, match="cannot be had"):
+        prefetch("boolq", None)
     with pytest.raises(AssetError, match=r"boolq: data/train-00000-of-00001\.parquet of google/boolq .* cannot be had"):
         public.read("boolq", None)

@@ -16,7 +16,8 @@ from typing import Any
 
 from rich.markup import escape
 
-from w2s_ray.assets import is_local, prefetch
+from w2s_ray import tasks
+from w2s_ray.assets import is_local, locate
 from w2s_ray.methods import Experiment, Parts, plan_stages, stages_of
 from w2s_ray.report import write_report
 from w2s_ray.search.folder import LiveRecord, journal_path, load_record, save_spec
@@ -117,7 +118,9 @@ def _fetch_assets(parts: Parts, store: Store) -> None:
         if one.execution.source
     )
     for source, revision, is_model in dict.fromkeys(sources):
-        prefetch(source, revision, model=is_model)
+        locate(source, revision) if is_model else tasks.prefetch(source, revision)
+    for test_source in {one.execution.test_source for one in missing} - {None}:
+        tasks.prefetch(str(test_source), parts.sweep.task.revision)
 
 
 def _search(parts: Parts, store: Store, study: Study, progress: Progress, tracker: BackgroundTracker) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from w2s_ray.assets import ASSETS, asset_fingerprint, is_local
+from w2s_ray.assets import ASSETS, asset_fingerprint, fetch, is_local
 from w2s_ray.spec.problems import did_you_mean
 from w2s_ray.spec.task import Columns, Task
 from w2s_ray.stages.artifacts import Examples
@@ -24,6 +24,18 @@ def fingerprint(task: Task) -> tuple[str, str | None]:
     """
     test = None if task.test_source is None else _fingerprint(task.test_source, task.revision, task.columns)
     return _fingerprint(task.source, task.revision, task.columns), test
+
+
+def prefetch(source: str, revision: str | None) -> None:
+    """Downloads what a named task is read from, so that progress and errors are seen before anything starts.
+
+    Raises:
+        AssetError: it cannot be had.
+    """
+    if source in sentiment.SETS:
+        fetch(source)
+    elif source in public.TASKS:
+        public.download(source, revision)
 
 
 def load_examples(settings: LoadExamples, execution: Execution) -> tuple[Examples, dict[str, Any]]:

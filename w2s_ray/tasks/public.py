@@ -49,9 +49,17 @@ def read(name: str, revision: str | None) -> list[Row]:
     commit = _commit(task, revision)
     try:
         return rows_of(task, _rows(task, commit))
-    except (KeyError, TypeError) as error:
-        fix = "the formatter is for the commit that the registry names; see docs/tasks.md"
-        raise ValueError(f"{name}: {task.dataset} at {commit} has other columns ({error}); {fix}") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        fix = "the formatter is for the commit that w2s tasks --json names"
+        what = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{name}: {task.dataset} at {commit} has other columns or values ({what}); {fix}") from error
+
+
+def download(name: str, revision: str | None) -> None:
+    """Downloads the files of a set that the hub's cache lacks. Raises what `read` raises."""
+    task = TASKS[name]
+    for file in task.files:
+        _path(task, file, _commit(task, revision))
 
 
 def is_cached(task: HubTask) -> bool:
@@ -78,16 +86,22 @@ def _commit(task: HubTask, revision: str | None) -> str:
 
 def _rows(task: HubTask, commit: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     import datasets
-    import huggingface_hub
 
     for file in task.files:
-        try:
-            path = huggingface_hub.hf_hub_download(task.dataset, file, revision=commit, repo_type="dataset")
-        except Exception as error:  # an open set: requests, httpx, the hub's own, OSError
-            why = (str(error).strip().splitlines() or [""])[0]
-            raise AssetError(
-                f"{task.name}: {file} of {task.dataset} at {commit} cannot be had: {type(error).__name__}: {why}; "
-                f"without the hub, copy a cache that has it to HF_HOME, or use a data set of ours (w2s tasks)"
-            ) from error
+        path = _path(task, file, commit)
         for row in datasets.load_dataset(task.form, data_files=path, split="train"):
             yield file, row
+
+
+def _path(task: HubTask, file: str, commit: str) -> str:
+    """Returns where a file lies in the hub's cache; downloads it if it has to."""
+    import huggingface_hub
+
+    try:
+        return str(huggingface_hub.hf_hub_download(task.dataset, file, revision=commit, repo_type="dataset"))
+    except Exception as error:  # an open set: requests, httpx, the hub's own, OSError
+        why = (str(error).strip().splitlines() or [""])[0]
+        raise AssetError(
+            f"{task.name}: {file} of {task.dataset} at {commit} cannot be had: {type(error).__name__}: {why}; "
+            f"without the hub, copy a cache that has it to HF_HOME, or use a task that needs none (w2s tasks)"
+        ) from error
