@@ -49,6 +49,7 @@ OTHER: dict[str, Any] = {
     "name": "product",
     "radius": 0.3,
     "select": "weak",
+    "metric": "euclidean",
 }
 
 

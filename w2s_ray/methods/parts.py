@@ -12,6 +12,7 @@ from typing import Literal
 from w2s_ray.assets import fingerprint_of
 from w2s_ray.spec import Loss, Model, Resources, Sweep, Training, replace
 from w2s_ray.spec.method import TRAINING_PARAMETERS, Value, loss_of
+from w2s_ray.spec.model import AT_ONCE, ON_FEATURES
 from w2s_ray.stages.stage import Execution, ExtractFeatures, Finetune, LoadExamples, ModelIdentity, Stage
 from w2s_ray.tasks import fingerprint
 
@@ -59,11 +60,12 @@ class Parts:
         return Stage(settings, {"examples": self.examples}, self._features_execution(model))
 
     def _features_execution(self, model: Model) -> Execution:
-        kin = ("source", "revision", "pooling", "max_length", "train")
+        kin = ("source", "revision", "pooling", "max_length")
         depths = [
             other.depth
             for other in self.sweep.models.values()
             if all(getattr(other, field) == getattr(model, field) for field in kin)
+            and other.train in ON_FEATURES
             and other.baseline.precision == model.baseline.precision
         ]
         return Execution(
@@ -82,12 +84,13 @@ class Parts:
             model=self._identity(name),
             train=model.train,
             half=half,
-            loss=loss,
-            training=training,
+            loss=Loss(smoothing=loss.smoothing).normal() if model.train in AT_ONCE else loss,
+            training=Training() if model.train in AT_ONCE else training,
             seed=seed,
+            **model.options,
         )
         inputs = {"examples": self.examples}
-        if model.train == "head":
+        if model.train in ON_FEATURES:
             inputs["features"] = self.features(name)
         if labels is not None:
             inputs["labels"] = labels

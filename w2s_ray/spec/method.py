@@ -24,7 +24,18 @@ DEFAULTS: Mapping[str, Mapping[str, Value]] = {
 }
 """Each method's own settings; what is not named here comes from the strong model's baseline."""
 
-TRAINING_PARAMETERS = ("lr", "epochs", "batch_size", "weight_decay", "schedule", "lr_warmup", "clip", "select", "ema")
+TRAINING_PARAMETERS = (
+    "lr",
+    "epochs",
+    "batch_size",
+    "weight_decay",
+    "schedule",
+    "lr_warmup",
+    "clip",
+    "select",
+    "ema",
+    "dropout",
+)
 LOSS_PARAMETERS = ("loss", *(name for name in Loss.model_fields if name != "name"))
 _CHAIN_PARAMETERS = ("chain", "chain_length")
 _STEP = re.compile(r"intermediate\.(?:([1-9]\d*)\.)?(\w+)")

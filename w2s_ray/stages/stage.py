@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from w2s_ray.spec.base import Frozen
+from w2s_ray.spec.model import Train
 from w2s_ray.spec.resources import Resources
 from w2s_ray.spec.task import Columns, Splits
 from w2s_ray.spec.training import Loss, Training
@@ -55,16 +58,26 @@ class ExtractFeatures(Settings):
 
 
 class Finetune(Settings):
-    """Trains one model. Inputs: `examples`; `features` for a head; `labels`, a Finetune stage, unless ground truth."""
+    """Trains one model.
+
+    Inputs: `examples`; `features` where frozen ones are read; `labels`, a Finetune stage, unless ground truth. The
+    settings from `top_layers` on belong to one way to `train` each; see `w2s_ray.spec.model.OPTIONS`.
+    """
 
     kind = "finetune"
     version = 1
     model: ModelIdentity
-    train: Literal["head", "full"]
+    train: Train
     half: Literal["weak", "student"]
     loss: Loss
     training: Training
     seed: int
+    top_layers: int = Field(default=1, json_schema_extra={"since_default": True})
+    lora_rank: int = Field(default=8, json_schema_extra={"since_default": True})
+    lora_alpha: float = Field(default=16.0, json_schema_extra={"since_default": True})
+    l2: float = Field(default=1e-3, json_schema_extra={"since_default": True})
+    neighbours: int = Field(default=50, json_schema_extra={"since_default": True})
+    metric: Literal["cosine", "euclidean"] = Field(default="cosine", json_schema_extra={"since_default": True})
 
 
 @dataclass(frozen=True)
