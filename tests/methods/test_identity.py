@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from w2s_ray.methods import Parts, plan_stages
 from w2s_ray.spec import Sweep, yaml
+from w2s_ray.spec.model import OPTIONS
 from w2s_ray.stages.stage import walk
 
 IDENTITY: dict[str, Any] = {
@@ -45,6 +46,14 @@ IDENTITY: dict[str, Any] = {
     "models.baseline.lr_warmup": 0.3,
     "models.baseline.clip": 0.5,
     "models.baseline.precision": "bfloat16",
+    # These on a model with the `train` they belong to.
+    "models.top_layers": 2,
+    "models.lora_rank": 4,
+    "models.lora_alpha": 4.0,
+    "models.l2": 0.1,
+    "models.neighbours": 5,
+    "models.metric": "euclidean",
+    "models.baseline.dropout": 0.1,
     "models.baseline.select": "weak",
     "models.baseline.ema": 0.9,
     # Where a curve is measured is where a student may be pruned, and its points are part of the result.
@@ -158,6 +167,10 @@ def test_every_field_of_a_spec_is_identity_or_execution() -> None:
 @pytest.mark.parametrize("field", [name for name in IDENTITY if name.rsplit(".", 1)[-1] != "revision"])
 def test_a_field_that_can_change_a_number_changes_an_address(field: str, data: dict[str, Any], tmp_path: Path) -> None:
     value = str(tmp_path / "other.csv") if field == "task.test_source" else IDENTITY[field]
+    train = next((train for train, options in OPTIONS.items() if field.removeprefix("models.") in options), None)
+    if train:
+        data = {**data, "methods": {"naive": {}}}
+        data = changed(data, "models.train", train)
     other = changed(data, field, value)
     assert Sweep.model_validate(other) != Sweep.model_validate(data), "the table holds the value that it has"
     assert addresses(other) != addresses(data)

@@ -65,6 +65,7 @@ OTHER: dict[str, Any] = {
     "structure": "longest",
     "model": "logistic",
     "action": "relabel",
+    "metric": "euclidean",
 }
 
 

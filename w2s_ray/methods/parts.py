@@ -13,6 +13,7 @@ from typing import Literal
 from w2s_ray.assets import fingerprint_of
 from w2s_ray.spec import Loss, Model, Resources, Sweep, Training, replace
 from w2s_ray.spec.method import TRAINING_PARAMETERS, Value, loss_of
+from w2s_ray.spec.model import AT_ONCE, FROZEN, ON_FEATURES
 from w2s_ray.stages.operations import Operation
 from w2s_ray.stages.stage import (
     Execution,
@@ -130,11 +131,12 @@ class Parts:
         return self._shared["features", name]
 
     def _features_execution(self, model: Model) -> Execution:
-        kin = ("source", "revision", "pooling", "max_length", "train")
+        kin = ("source", "revision", "pooling", "max_length")
         depths = [
             other.depth
             for other in self.sweep.models.values()
             if all(getattr(other, field) == getattr(model, field) for field in kin)
+            and other.train in ON_FEATURES
             and other.baseline.precision == model.baseline.precision
         ]
         return Execution(
@@ -167,15 +169,15 @@ class Parts:
             model=self._identity(name),
             train=model.train,
             half=half,
-            loss=loss,
-            training=training,
+            loss=Loss(smoothing=loss.smoothing).normal() if model.train in AT_ONCE else loss,
+            training=Training() if model.train in AT_ONCE else training,
             seed=seed,
-            features=model.features,
+            **model.options,
         )
         inputs = {"examples": self.examples}
-        if model.train == "head":
+        if model.train in ON_FEATURES:
             inputs["features"] = self.features(name, texts)
-        elif texts is not None:
+        if texts is not None and model.train not in FROZEN:
             inputs["texts"] = texts
         if labels is not None:
             inputs["labels"] = labels

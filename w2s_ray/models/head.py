@@ -38,14 +38,19 @@ class LinearHead(nn.Module):
 
     def standardize(self, features: Tensor) -> None:
         """Takes mean and deviation of `features`, of shape (n, width); a column that hardly varies keeps its scale."""
-        self.mean = features.mean(dim=0)
-        deviation = features.std(dim=0, correction=0)
-        self.deviation = torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation))
+        self.mean, self.deviation = moments(features)
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Returns logits of shape (n, classes)."""
-        logits: Tensor = self.linear((batch["features"] - self.mean) / self.deviation)
+        """Returns logits of shape (n, classes). `kept`, of the features' shape, is what dropout leaves of each."""
+        features = (batch["features"] - self.mean) / self.deviation
+        logits: Tensor = self.linear(features * batch["kept"] if "kept" in batch else features)
         return logits
+
+
+def moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns mean and deviation of each column of `features`, (n, width); 1 for the deviation of a constant one."""
+    deviation = features.std(dim=0, correction=0)
+    return features.mean(dim=0), torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation))
 
 
 class TextClassifier(nn.Module):
@@ -59,6 +64,7 @@ class TextClassifier(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Returns logits of shape (n, classes)."""
-        states = self.backbone(**batch).last_hidden_state
-        logits: Tensor = self.head({"features": pool(states, batch["attention_mask"], self.pooling)})
+        kept = {name: tensor for name, tensor in batch.items() if name == "kept"}
+        states = self.backbone(**{name: batch[name] for name in batch if name not in kept}).last_hidden_state
+        logits: Tensor = self.head({"features": pool(states, batch["attention_mask"], self.pooling), **kept})
         return logits

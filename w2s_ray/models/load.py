@@ -111,6 +111,19 @@ def truncate(backbone: nn.Module, depth: int) -> nn.Module:
     return backbone
 
 
+def layers_of(backbone: nn.Module) -> nn.ModuleList:
+    """Returns the layers of `backbone`, first to last."""
+    owner, name = _layers(backbone)
+    layers: nn.ModuleList = getattr(owner, name)
+    return layers
+
+
+def final_norms(backbone: nn.Module) -> list[nn.Module]:
+    """Returns the norm that follows the last layer, if there is one."""
+    owner, _ = _layers(backbone)
+    return [getattr(owner, name) for name in _FINAL_NORMS if hasattr(owner, name)]
+
+
 def _layers(backbone: nn.Module) -> tuple[nn.Module, str]:
     """Returns the module that holds the list of layers, and the list's name in it."""
     config: Any = backbone.config

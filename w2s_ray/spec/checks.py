@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 from w2s_ray.spec.labels import ensemble_models
 from w2s_ray.spec.method import DEFAULTS, Value, chain_models, check_value, known_parameters, methods_with, unused_by
+from w2s_ray.spec.model import AT_ONCE
 from w2s_ray.spec.problems import Place, Problem, did_you_mean
 from w2s_ray.spec.sweep import Sweep
+from w2s_ray.spec.training import LOSSES
 
 
 def problems_of(sweep: Sweep) -> list[Problem]:
@@ -17,6 +19,7 @@ def problems_of(sweep: Sweep) -> list[Problem]:
         *_prompt_problems(sweep),
         *_space_problems(sweep),
         *_chain_loss_problems(sweep),
+        *_at_once_problems(sweep),
         *_variation_problems(sweep),
         *_other_problems(sweep),
     ]
@@ -157,6 +160,20 @@ def _chain_loss_problems(sweep: Sweep) -> Iterator[Problem]:
             yield Problem(
                 place, f"no loss of the chain uses {name!r}", "set loss or intermediate.loss to one that does"
             )
+
+
+def _at_once_problems(sweep: Sweep) -> Iterator[Problem]:
+    for index, pairing in enumerate(sweep.pairings):
+        model = sweep.models.get(pairing.strong)
+        if model is None or model.train not in AT_ONCE:
+            continue
+        for method in sweep.methods:
+            if method in LOSSES:
+                yield Problem(
+                    ("pairings", index, "strong"),
+                    f"{pairing.strong!r} is fitted at once (train: {model.train}), so it cannot learn by {method}",
+                    "name a model with train: head, or leave the method out",
+                )
 
 
 def _variation_problems(sweep: Sweep) -> Iterator[Problem]:

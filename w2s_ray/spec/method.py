@@ -60,7 +60,18 @@ DEFAULTS: Mapping[str, Mapping[str, Value]] = {
 }
 """Each method's own settings; what is not named here comes from the strong model's baseline."""
 
-TRAINING_PARAMETERS = ("lr", "epochs", "batch_size", "weight_decay", "schedule", "lr_warmup", "clip", "select", "ema")
+TRAINING_PARAMETERS = (
+    "lr",
+    "epochs",
+    "batch_size",
+    "weight_decay",
+    "schedule",
+    "lr_warmup",
+    "clip",
+    "select",
+    "ema",
+    "dropout",
+)
 LOSS_PARAMETERS = ("loss", *(name for name in Loss.model_fields if name != "name"))
 CHAIN_PARAMETERS, PROMPT_PARAMETERS = tuple(Chain.model_fields), tuple(Prompting.model_fields)
 _TRAINED = tuple(method for method in DEFAULTS if method != "prompt")

@@ -66,6 +66,13 @@ class Training(Frozen):
         description="decay of the moving average of the weights that predicts; 0 is none",
         json_schema_extra={"since_default": True},
     )
+    dropout: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="share of the pooled features that a training step leaves out",
+        json_schema_extra={"since_default": True},
+    )
 
 
 class Loss(Frozen):

@@ -12,30 +12,29 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
-from w2s_ray.assets import locate
 from w2s_ray.labels import Labels, ground_truth
 from w2s_ray.models.head import LinearHead
-from w2s_ray.models.load import load_classifier
+from w2s_ray.models.neighbours import Neighbours
+from w2s_ray.spec.model import AT_ONCE
 from w2s_ray.stages.artifacts import (
     CURVE,
     EXAMPLES,
-    FEATURES,
     PREDICTIONS,
     WEIGHTS,
     Examples,
     Predictions,
     write_lines,
 )
+from w2s_ray.stages.network import network_and_inputs, with_labels
 from w2s_ray.stages.stage import Finetune, Stage, origin_of
 from w2s_ray.stages.store import Store
 from w2s_ray.training.checkpoints import Checkpoints, Row
 from w2s_ray.training.evaluate import predict
-from w2s_ray.training.inputs import FeatureInputs, Inputs, SomeInputs, TextInputs
+from w2s_ray.training.inputs import Inputs, SomeInputs
 from w2s_ray.training.loop import Problem, Worker, finetune, seed_everything
+from w2s_ray.training.probes import fit_probe
 from w2s_ray.training.weights import chosen_row
 
 SUMMARY = "summary.json"
@@ -60,20 +59,27 @@ def train_stage(
     resources = stage.execution.resources
     examples = Examples.read(store.get(stage.inputs["examples"].address).file(EXAMPLES))
     seed_everything(settings.seed)
-    network, inputs_of = _network_and_inputs(stage, settings, store, examples)
-    network.to(worker.device)
     labels, judges = _labels(stage, settings, store, examples)
-    curve = finetune(
-        network,
-        Problem(_taught(inputs_of(settings.half), labels, examples, settings), labels, inputs_of("validation"), judges),
-        settings.training,
-        settings.loss,
-        settings.seed,
-        worker=worker,
-        micro_batch=resources.micro_batch,
-        checkpoints=Checkpoints(store.work(stage.address) / "checkpoints", resources.checkpoint_seconds),
-        report=report,
+    network, inputs_of = network_and_inputs(stage, settings, store, examples, labels)
+    network.to(worker.device)
+    problem = Problem(
+        _taught(inputs_of(settings.half), labels, examples, settings), labels, inputs_of("validation"), judges
     )
+    if isinstance(network, LinearHead | Neighbours) and settings.train in AT_ONCE:
+        curve = fit_probe(network, problem, settings.l2, settings.loss.smoothing, worker, report)
+    else:
+        checkpoints = Checkpoints(store.work(stage.address) / "checkpoints", resources.checkpoint_seconds)
+        curve = finetune(
+            network,
+            problem,
+            settings.training,
+            settings.loss,
+            settings.seed,
+            worker=worker,
+            micro_batch=resources.micro_batch,
+            checkpoints=checkpoints,
+            report=report,
+        )
     if worker.rank != 0:
         return
     predictions = _predict(network, inputs_of, examples, settings, worker, resources.micro_batch)
@@ -81,39 +87,6 @@ def train_stage(
     summary = _summary(examples, predictions, chosen_row(curve, settings.training.select))
     summary["loop_seconds"] = time.monotonic() - start
     (outputs / SUMMARY).write_text(json.dumps(summary), encoding="utf-8")
-
-
-def _network_and_inputs(
-    stage: Stage, settings: Finetune, store: Store, examples: Examples
-) -> tuple[torch.nn.Module, Callable[[str], Inputs]]:
-    """Returns the network and a function from a split to its inputs, in the order of the examples."""
-    classes = len(examples.class_names)
-    if settings.train == "head":
-        path = store.get(stage.inputs["features"].address).file(FEATURES)
-        features = _first_columns(load_file(path)["features"], settings.features)
-        head = LinearHead(features.shape[1], classes)
-        head.standardize(torch.from_numpy(features[examples.rows(settings.half)]))
-        return head, lambda split: FeatureInputs(features[examples.rows(split)])
-    folder = locate(stage.execution.source, stage.execution.revision)
-    network, tokenizer = load_classifier(folder, settings.model, classes)
-    texts = _texts(stage, store, examples)
-
-    def inputs_of(split: str) -> Inputs:
-        return TextInputs([texts[row] for row in examples.rows(split)], tokenizer, settings.model.max_length)
-
-    return network, inputs_of
-
-
-def _texts(stage: Stage, store: Store, examples: Examples) -> list[str]:
-    """Returns the texts in the order of the examples: those of the `texts` input where there is one."""
-    other = stage.inputs.get("texts")
-    return examples.texts if other is None else Examples.read(store.get(other.address).file(EXAMPLES)).texts
-
-
-def _first_columns(features: NDArray[np.float32], count: int | None) -> NDArray[np.float32]:
-    if count is not None and count > features.shape[1]:
-        raise ValueError(f"features must be at most {features.shape[1]}, the model's width, got {count}")
-    return features[:, :count]
 
 
 def _labels(stage: Stage, settings: Finetune, store: Store, examples: Examples) -> tuple[Labels, dict[str, Labels]]:
@@ -132,10 +105,8 @@ def _labels(stage: Stage, settings: Finetune, store: Store, examples: Examples) 
 
 def _taught(inputs: Inputs, labels: Labels, examples: Examples, settings: Finetune) -> Inputs:
     """Returns those inputs of the training half that have a label; an operation on labels may have left some out."""
-    ids = examples.ids[examples.rows(settings.half)]
-    if len(labels.ids) == len(ids):
-        return inputs
-    return SomeInputs(inputs, np.flatnonzero(np.isin(ids, labels.ids)).astype(np.int64))
+    labelled = with_labels(examples, settings.half, labels)
+    return inputs if labelled.all() else SomeInputs(inputs, np.flatnonzero(labelled).astype(np.int64))
 
 
 def _truth(examples: Examples, split: str) -> Labels:
@@ -166,6 +137,9 @@ def _write(
     write_lines(outputs / CURVE, curve)
     predictions.write(outputs / PREDICTIONS)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    if settings.train == "lora":  # the adapter and the head; the rest is the pretrained model
+        frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
+        weights = {name: tensor for name, tensor in weights.items() if name not in frozen}
     save_file(weights, outputs / WEIGHTS)
 
 

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from w2s_ray.labels import partly_true
 from w2s_ray.spec.base import Frozen
+from w2s_ray.spec.model import Train
 from w2s_ray.spec.resources import Resources
 from w2s_ray.spec.task import Columns, Splits
 from w2s_ray.spec.training import Loss, Training
@@ -61,19 +62,27 @@ class ExtractFeatures(Settings):
 
 
 class Finetune(Settings):
-    """Trains one model. Inputs: `examples`; `features` for a head; `labels` (Finetune, Relabel) unless ground truth.
+    """Trains one model.
 
-    Without a head, `texts` (Hint) stand in for those of the examples where there is such an input.
+    Inputs: `examples`; `features` where frozen ones are read; `labels` (Finetune, Relabel) unless ground truth; `texts`
+    (Hint), which stand in for those of the examples where more than features is read. The settings from `top_layers` on
+    belong to some ways to `train`; see `w2s_ray.spec.model.OPTIONS`.
     """
 
     kind = "finetune"
     version = 1
     model: ModelIdentity
-    train: Literal["head", "full"]
+    train: Train
     half: Literal["weak", "student"]
     loss: Loss
     training: Training
     seed: int
+    top_layers: int = Field(default=1, json_schema_extra={"since_default": True})
+    lora_rank: int = Field(default=8, json_schema_extra={"since_default": True})
+    lora_alpha: float = Field(default=16.0, json_schema_extra={"since_default": True})
+    l2: float = Field(default=1e-3, json_schema_extra={"since_default": True})
+    neighbours: int = Field(default=50, json_schema_extra={"since_default": True})
+    metric: Literal["cosine", "euclidean"] = Field(default="cosine", json_schema_extra={"since_default": True})
     features: int | None = Field(default=None, json_schema_extra={"since_default": True})  # the first so many columns
 
 

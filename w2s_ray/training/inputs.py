@@ -30,21 +30,26 @@ class Inputs(Protocol):
 
 
 class FeatureInputs:
-    """Vectors of shape (n, width), float32. They move to a device once, with the first batch asked there."""
+    """Vectors of shape (n, width), float32. They move to a device once, with the first batch asked there.
+
+    `places`, shape (n,), say where each is among the training points of a kNN probe.
+    """
 
     lengths: Rows | None = None
 
-    def __init__(self, features: NDArray[np.float32]) -> None:
+    def __init__(self, features: NDArray[np.float32], places: Rows | None = None) -> None:
         self._features = torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32))
+        self._places = places
 
     def __len__(self) -> int:
         return len(self._features)
 
     def batch(self, rows: Rows, device: str | torch.device) -> dict[str, Tensor]:
-        """Returns `features`, shape (rows, width)."""
+        """Returns `features`, shape (rows, width), and `places`, shape (rows,), where they were given."""
         self._features = self._features.to(device)
         places = torch.from_numpy(rows).to(device)
-        return {"features": self._features.index_select(0, places)}
+        own = {} if self._places is None else {"places": torch.from_numpy(self._places[rows]).to(device)}
+        return {"features": self._features.index_select(0, places), **own}
 
 
 class TextInputs:

@@ -5,7 +5,8 @@ is the sum of what workers and micro-batches contribute, however unevenly. Every
 the next. The confidence loss's threshold is set over the whole global batch; where the batch is in parts, a first pass
 without gradient collects the predictions it needs.
 
-All networks stay in eval mode: there is no dropout, and after initialisation only the order of batches is random.
+All networks stay in eval mode: their own dropout is off, and what is random after initialisation, the order of batches
+and what our dropout leaves out, follows from seed and step.
 """
 
 import math
@@ -20,12 +21,14 @@ from torch import Tensor, nn
 
 from w2s_ray.labels import Labels
 from w2s_ray.spec.training import Loss, Training
-from w2s_ray.training.batches import by_length, cut, epoch_batches, share
+from w2s_ray.training.batches import cut, epoch_batches, share
 from w2s_ray.training.checkpoints import Checkpoints, Row, Snapshot, load_optimizer, optimizer_tensors
+from w2s_ray.training.dropout import kept_of
 from w2s_ray.training.errors import DeviceOutOfMemory, TrainingDiverged, TrainingStopped
-from w2s_ray.training.evaluate import logits_of, passes
+from w2s_ray.training.evaluate import logits_of
 from w2s_ray.training.gradients import Gradients
 from w2s_ray.training.inputs import Inputs, Rows
+from w2s_ray.training.judge import judge
 from w2s_ray.training.losses.objective import Objective
 from w2s_ray.training.schedule import alpha_at, lr_at
 from w2s_ray.training.weights import Average, Best
@@ -40,8 +43,6 @@ __all__ = [
     "finetune",
     "seed_everything",
 ]
-
-_COLUMNS = {"truth": "validation_accuracy", "supervisor": "validation_agreement"}
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,9 @@ class Problem:
     def __post_init__(self) -> None:
         if len(self.train) != len(self.labels.ids) or len(self.train) == 0:
             raise ValueError(f"{len(self.train)} training inputs do not fit {len(self.labels.ids)} labels")
-        for name, judge in self.judges.items():
-            if len(self.validation) != len(judge.ids) or len(self.validation) == 0:
-                raise ValueError(f"{len(self.validation)} validation inputs do not fit {len(judge.ids)} of {name}")
+        for name, labels in self.judges.items():
+            if len(self.validation) != len(labels.ids) or len(self.validation) == 0:
+                raise ValueError(f"{len(self.validation)} validation inputs do not fit {len(labels.ids)} of {name}")
 
 
 def seed_everything(seed: int) -> None:
@@ -151,7 +152,6 @@ class _Run:
         self.labels = torch.from_numpy(np.ascontiguousarray(problem.labels.probabilities)).to(worker.device)
         self.objective = Objective(loss, self.labels)
         self.average, self.best = Average(trained, training.ema), Best(trained, training.select)
-        self.judges = {name: torch.from_numpy(judge.classes) for name, judge in problem.judges.items()}
         self.per_epoch = math.ceil(len(problem.train) / training.batch_size)
         self.steps = self.per_epoch * training.epochs
         self.epoch, self.batches = -1, list[Rows]()
@@ -198,7 +198,9 @@ class _Run:
         """Makes one optimizer step and returns the loss of its global batch."""
         lr = lr_at(step, self.steps, self.training)
         self.gradients.zero()
-        self.accumulate(self.batch(step), alpha_at(step, self.steps, self.loss))
+        rows = self.batch(step)
+        kept = kept_of(self.network, self.training.dropout, len(rows), self.seed, step)
+        self.accumulate(rows, alpha_at(step, self.steps, self.loss), kept)
         loss, norm = self.gradients.exchange(self.worker)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingDiverged(step + 1, lr)
@@ -217,34 +219,38 @@ class _Run:
             self.epoch, self.batches = epoch, epoch_batches(len(inputs), inputs.lengths, size, self.seed, epoch)
         return self.batches[place]
 
-    def accumulate(self, rows: Rows, alpha: float) -> None:
+    def accumulate(self, rows: Rows, alpha: float, kept: Tensor | None) -> None:
         """Adds this worker's share of the gradient and of the loss of the global batch `rows`."""
         mine = share(len(rows), self.worker.rank, self.worker.size)
-        parts = cut(rows[mine], self.micro_batch or len(rows))
-        if len(parts) == 1 and self.worker.size == 1:
-            logits = self.logits(rows)
+        places = cut(np.arange(len(rows))[mine], self.micro_batch or len(rows))
+        if len(places) == 1 and self.worker.size == 1:
+            logits = self.logits(rows, kept)
             self.gradients.add(self.objective.distance(logits, self.targets(rows, alpha, logits), alpha) / len(rows))
             return
         needed = self.objective.needs_predictions(alpha)
-        own = self.own_predictions(parts, mine, len(rows)) if needed else None
-        targets = self.targets(rows, alpha, own)[mine]
-        for part, target in zip(parts, torch.split(targets, [len(part) for part in parts]), strict=True):
-            self.gradients.add(self.objective.distance(self.logits(part), target, alpha) / len(rows))
+        own = self.own_predictions(rows, places, mine, kept) if needed else None
+        targets = self.targets(rows, alpha, own)
+        for part in places:
+            logits = self.logits(rows[part], None if kept is None else kept[part])
+            self.gradients.add(self.objective.distance(logits, targets[part], alpha) / len(rows))
 
-    def own_predictions(self, parts: list[Rows], mine: slice, count: int) -> Tensor:
+    def own_predictions(self, rows: Rows, places: list[Rows], mine: slice, kept: Tensor | None) -> Tensor:
         """Returns the logits of a whole global batch, which no worker and no pass sees at once."""
         with torch.no_grad():
-            logits = [self.logits(part) for part in parts]
+            logits = [self.logits(rows[part], None if kept is None else kept[part]) for part in places]
         empty = torch.empty(0, self.labels.shape[1], device=self.labels.device)
-        return self.worker.gather(torch.cat([empty, *logits]), mine, count)
+        return self.worker.gather(torch.cat([empty, *logits]), mine, len(rows))
 
     def targets(self, rows: Rows, alpha: float, logits: Tensor | None) -> Tensor:
         """Returns what the global batch `rows` is to learn, shape (rows, classes)."""
         return self.objective.targets(torch.from_numpy(rows).to(self.labels.device), alpha, logits)
 
-    def logits(self, rows: Rows) -> Tensor:
+    def logits(self, rows: Rows, kept: Tensor | None) -> Tensor:
         device = self.worker.device
-        return logits_of(self.network, self.problem.train.batch(rows, device), device, self.training.precision)
+        batch = self.problem.train.batch(rows, device)
+        if kept is not None:
+            batch["kept"] = kept.to(device)
+        return logits_of(self.network, batch, device, self.training.precision)
 
     def row(self, step: int, train_loss: float) -> Row:
         row: Row = {
@@ -254,21 +260,9 @@ class _Run:
             "alpha": alpha_at(step, self.steps, self.loss),
             "train_loss": train_loss,
         }
-        return row | {_COLUMNS.get(name, f"validation_{name}"): value for name, value in self.judge().items()}
-
-    def judge(self) -> dict[str, float]:
-        """Returns the share of the validation examples on which the network agrees with each judge."""
-        inputs, device = self.problem.validation, self.worker.device
-        if not self.judges:
-            return {}
+        inputs, precision = self.problem.validation, self.training.precision
         size = 4096 if inputs.lengths is None else self.micro_batch or max(32, self.training.batch_size)
-        batches = by_length(inputs.lengths, len(inputs), size)[self.worker.rank :: self.worker.size]
-        agreed = torch.zeros(len(self.judges), dtype=torch.float64)
-        for rows, probabilities in passes(self.network, inputs, batches, device, self.training.precision):
-            classes = probabilities.argmax(dim=1).cpu()
-            agreed += torch.stack([(classes == judge[rows]).sum() for judge in self.judges.values()])
-        shares = self.worker.sum_(agreed.to(device)) / len(inputs)
-        return dict(zip(self.judges, shares.tolist(), strict=True))
+        return row | judge(self.network, inputs, self.problem.judges, self.worker, precision, size)
 
 
 def _optimizer(trained: list[nn.Parameter], training: Training) -> torch.optim.Optimizer:
