@@ -149,7 +149,7 @@ def _of_hub(task: HubTask) -> ListedTask:
         revision=task.revision,
         grouped_by=task.grouped_by,
         cached=public.is_cached(task),
-        note=task.note,
+        note="; ".join(filter(None, ("" if task.revision else "needs task.revision", task.note))),
     )
 
 

@@ -272,9 +272,11 @@ def test_withheld_labels_give_no_class():
     assert [point.label for point in TASKS["cola"].points(row, "x")] == [None]
 
 
-def test_single_replies_come_with_a_warning():
-    with pytest.warns(UserWarning, match="models sit at chance"):
-        public.fingerprint("anthropic-hh", None)
+def test_single_replies_come_with_a_warning(capsys):
+    public.fingerprint("anthropic-hh", None)
+    assert "task anthropic-hh: one reply alone" in capsys.readouterr().err
+    public.fingerprint("boolq", None)
+    assert capsys.readouterr().err == ""
 
 
 def into_cache(cache, task, file: str, many: list[dict]) -> None:

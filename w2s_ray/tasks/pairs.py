@@ -116,7 +116,7 @@ TASKS = (
         licence="unknown",
         paired=True,
         grouped_by="sentence",
-        note="needs task.revision; only commits of the hub's own conversion, refs/convert/parquet, have Parquet files",
+        note="only commits of the hub's own conversion, refs/convert/parquet, have Parquet files",
     ),
     HubTask(
         name="multirc",

@@ -7,10 +7,11 @@ for files that the cache has. All labelled splits are read and divided anew, so 
 Two entries have no commit: no public source that could be read when they were written names one. Their task gives it.
 """
 
-import warnings
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
+
+from rich.console import Console
 
 from w2s_ray.assets import AssetError, check_hub_id
 from w2s_ray.tasks import choices, pairs, single
@@ -23,7 +24,7 @@ TASKS: Mapping[str, HubTask] = MappingProxyType({task.name: task for task in _AL
 
 
 def fingerprint(name: str, revision: str | None) -> str:
-    """Returns what identifies a set's points, and warns of what people must know of it. Downloads nothing.
+    """Returns what identifies a set's points, and says what people must know of it. Downloads nothing.
 
     Args:
         name: of the set.
@@ -33,9 +34,10 @@ def fingerprint(name: str, revision: str | None) -> str:
         ValueError: no commit pins it.
     """
     task = TASKS[name]
+    commit = _commit(task, revision)
     if task.note:
-        warnings.warn(f"{name}: {task.note}", stacklevel=2)
-    return f"task:{name}/{task.version}:{task.dataset}@{_commit(task, revision)}"
+        Console(stderr=True).print(f"task {name}: {task.note}", soft_wrap=True, markup=False, highlight=False)
+    return f"task:{name}/{task.version}:{task.dataset}@{commit}"
 
 
 def read(name: str, revision: str | None) -> list[Row]:
@@ -76,7 +78,7 @@ def _commit(task: HubTask, revision: str | None) -> str:
     if revision is None and task.revision is None:
         raise ValueError(
             f"{task.name} has no commit of its own: give task.revision, the 40 hex digits that the hub shows under "
-            f"'Files and versions' of {task.dataset}, where {task.files[0]} is; {task.note}"
+            f"'Files and versions' of {task.dataset}, where {task.files[0]} is{'; ' if task.note else ''}{task.note}"
         )
     commit = revision or task.revision
     check_hub_id(task.dataset, commit, "hub data set")

@@ -86,7 +86,7 @@ TASKS = (
         megabytes=None,
         licence="unknown",
         share=0.1,
-        note="needs task.revision; a tenth of the set is used",
+        note="a tenth of the set is used",
     ),
     HubTask(
         name="amazon-polarity",
