@@ -16,7 +16,7 @@ FROZEN_OPTIONS = {
     "run": {"--store", "--trials", "--warm-start", "--take-over", "--help"},
     "resume": {"--store", "--trials", "--take-over", "--help"},
     "status": {"--store", "--json", "--help"},
-    "report": {"--store", "--json", "--help"},
+    "report": {"--store", "--html", "--json", "--open", "--help"},
     "track": {"--store", "--help"},
     "ui": {"--store", "--port", "--help"},
     "gc": {"--store", "--yes", "--keep-weights", "--json", "--help"},
@@ -79,3 +79,10 @@ def test_an_unknown_sweep_is_named_with_what_there_is(command: str, tmp_path: Pa
     assert done.returncode == 2
     assert "no sweep 'quickstrat'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_several_sweeps_open_as_one_page_only_if_it_has_a_place(tmp_path: Path) -> None:
+    done = w2s("report", "first", "second", "--open", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "several sweeps need --html FILE" in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -66,7 +66,7 @@ def _paper(analysis: Analysis) -> Iterator[Picture]:
     yield Picture(
         "agreement",
         "Agreement with the supervisor on test examples, where it is right and where it is wrong. A student that only "
-        "imitates repeats all errors: 100 % on the right.",
+        "imitates repeats all errors: 100 % in the second panel.",
         "Agreement with the supervisor against strong model size. " + _agreements(analysis),
         partial(paper_figures.agreement_figure, analysis),
     )
@@ -86,8 +86,8 @@ def _paper(analysis: Analysis) -> Iterator[Picture]:
     if any(pairing.choices for pairing in analysis.pairings):
         yield Picture(
             "choices",
-            "What choosing hyper-parameters without all of ground truth costs on the test split. Left of 0 it did "
-            "better, by chance.",
+            "What choosing hyper-parameters without all of ground truth costs on the test split, with 95 % intervals. "
+            "Left of 0 it did better, by chance.",
             "Regret of each way to choose hyper-parameters, with intervals; the numbers are in the table below.",
             partial(paper_figures.choices_figure, analysis),
         )

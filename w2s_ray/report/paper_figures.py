@@ -108,7 +108,7 @@ def calibration_figure(analysis: Analysis, columns: int = WIDE) -> Figure:
 
 def choices_figure(analysis: Analysis, columns: int = WIDE) -> Figure:
     """What each way to choose hyper-parameters costs in test accuracy, against the choice with all of ground truth."""
-    figure, (axes,) = grid(["Regret against choosing with all of ground truth"], columns)
+    figure, (axes,) = grid(["Regret of each way to choose"], columns)
     ways = list(dict.fromkeys(choice.way for pairing in analysis.pairings for choice in pairing.choices))
     axes.axvline(0, color=CEILING, linewidth=1)
     for place, pairing in enumerate(analysis.pairings):
@@ -119,7 +119,7 @@ def choices_figure(analysis: Analysis, columns: int = WIDE) -> Figure:
     axes.set_yticks(range(len(ways)), [_broken(way) if columns == 1 else way for way in ways])
     axes.invert_yaxis()
     axes.grid(axis="x", color="#E5E5E5", linewidth=0.6)
-    axes.set_xlabel("Test accuracy lost (points, 95 % interval)")
+    axes.set_xlabel("Test accuracy lost (points)")
     figure.set_figheight(0.45 * len(ways) + 1.3)
     pairs = [(pairing.answer.name, *style(place)) for place, pairing in enumerate(analysis.pairings)]
     legend(figure, [handle(name, color, "-", marker) for name, color, marker in pairs])
