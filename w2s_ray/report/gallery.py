@@ -72,8 +72,9 @@ def _paper(analysis: Analysis) -> Iterator[Picture]:
     )
     yield Picture(
         "curves",
-        "Learning curves on the validation split. Accuracy that falls while agreement rises is overfitting to the weak "
-        "supervisor's errors.",
+        "Learning curves on the validation split, mean over the seeds. Accuracy that falls while agreement rises is "
+        "overfitting to the weak supervisor's errors. Each seed stops at its own step, so the mean of its stops may "
+        "lie off the curve.",
         "Learning curves of the naive default and the best trial. " + _stops(analysis),
         partial(paper_figures.curves_figure, analysis),
     )
