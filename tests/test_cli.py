@@ -143,3 +143,10 @@ def test_a_ctrl_c_before_the_sweep_is_opened_says_how_to_go_on(tmp_path: Path) -
     os.close(writing)
     assert driver.returncode == 130
     assert said == "w2s: interrupted before the sweep was opened; the same command starts or resumes it\n"
+
+
+def test_several_sweeps_open_as_one_page_only_if_it_has_a_place(tmp_path: Path) -> None:
+    done = w2s("report", "first", "second", "--open", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "several sweeps need --html FILE" in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import w2s_ray
 from w2s_ray.search.folder import load_record, load_spec
 from w2s_ray.search.plan import make_plan
 from w2s_ray.search.record import SweepRecord
@@ -77,6 +78,19 @@ def test_the_quickstart_ends_with_an_answer_in_its_stable_form(folder: Path) -> 
             assert 0.4 < method["student_accuracy"] < 1
             assert method["seeds"] == [0, 1]
             assert method["selected_by"] == "oracle"
+
+
+def test_a_page_is_made_of_the_finished_sweep_and_says_what_json_says(folder: Path) -> None:
+    report = json.loads(w2s("report", "quickstart", "quickstart", "--json", "--html", "page.html", cwd=folder))
+    assert report[0] == report[1] == json.loads(w2s("report", "quickstart", "--json", cwd=folder))
+    page = (folder / "page.html").read_text(encoding="utf-8")
+    (folder / "page.html").unlink()
+    for pairing in report[0]["pairings"]:
+        for method in pairing["methods"]:
+            assert f"{100 * method['student_accuracy']:.1f} % [" in page
+    results = w2s_ray.load("quickstart", store=folder / "w2s-runs").results
+    best = max(report[0]["pairings"][0]["methods"], key=lambda method: method["student_accuracy"])
+    assert best["student_accuracy"] in results["student"].tolist()
 
 
 def test_every_stage_was_started_once(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Sweeps over weak-to-strong generalization experiments: `w2s_ray.run(Sweep(...))` does what `w2s run SPEC` does."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from w2s_ray.spec import (
@@ -23,6 +24,7 @@ from w2s_ray.spec import (
 )
 
 if TYPE_CHECKING:
+    from w2s_ray.report.frames import Loaded
     from w2s_ray.search.record import SweepRecord
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "Tracking",
     "Training",
     "When",
+    "load",
     "run",
 ]
 
@@ -53,3 +56,25 @@ def run(sweep: Sweep, **options: Any) -> "SweepRecord":
     from w2s_ray.search.driver import run as run_sweep
 
     return run_sweep(sweep, **options)
+
+
+def load(name: str, store: str | Path | None = None) -> "Loaded":
+    """Returns a sweep as pandas tables: `load("quickstart").trials` and `.results`.
+
+    From study and store alone, so any time during or after a run; the columns are told in `w2s_ray.report.frames`.
+
+    Args:
+        name: of the sweep, as its spec says.
+        store: folder of all results; by default the one that specs have by default.
+
+    Raises:
+        UnknownSweepError: a LookupError; the store has no sweep of that name.
+        KeyError: a finished trial's stage is no longer in the store; `w2s resume NAME` makes it again.
+    """
+    from w2s_ray.report.frames import frames_of
+    from w2s_ray.search.folder import load_record, load_spec
+    from w2s_ray.spec.sweep import DEFAULT_STORE
+    from w2s_ray.stages.store import Store
+
+    folder = Store(store or DEFAULT_STORE)
+    return frames_of(load_record(folder, load_spec(folder, name)))

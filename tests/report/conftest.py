@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from w2s_ray.report import write_everything
+from w2s_ray.report.analyses import Analysis, analyse
 from w2s_ray.search.record import COMPLETE, SweepRecord, TrialRecord
 from w2s_ray.spec import Columns, Loss, Splits, Sweep, Training
 from w2s_ray.spec.method import Value
@@ -154,6 +156,23 @@ def right_on() -> Callable[..., Correct]:
 
 @pytest.fixture
 def full_world(world: World) -> World:
+    return filled(world)
+
+
+@pytest.fixture(scope="session")
+def full_analysis(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
+    """What `full_world` comes to; made once, since drawing all of it takes seconds."""
+    root = tmp_path_factory.mktemp("full")
+    return analyse(filled(World(sweep_of(root, 3, "oracle"), Store(root))).record())
+
+
+@pytest.fixture(scope="session")
+def full_page(full_analysis: Analysis, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of `full_analysis` in its folder, with all other files of the report."""
+    return write_everything(full_analysis, tmp_path_factory.mktemp("report"))
+
+
+def filled(world: World) -> World:
     """Two pairings, all methods, defaults, a pruned and a failed trial; numbers in a realistic range."""
     rng = np.random.default_rng(5)
     methods = tuple(world.sweep.methods)

@@ -34,7 +34,14 @@ def test_a_model_of_ground_truth_has_no_weak_stop() -> None:
     assert curve.agreement is None
 
 
-def test_curves_of_different_steps_have_no_mean() -> None:
+def test_seeds_that_ended_at_different_steps_are_averaged_where_both_were_validated() -> None:
+    curve = learning_curve([rows([0.5, 0.7, 0.6]), rows([0.6, 0.8])])
+    assert curve.steps.tolist() == [10, 20]
+    assert curve.accuracy.tolist() == pytest.approx([0.55, 0.75])
+    assert (curve.last.step, curve.last.accuracy) == (25, pytest.approx(0.7))
+
+
+def test_curves_without_a_common_step_have_no_mean() -> None:
     other = [{"step": 7, "validation_accuracy": 0.5}]
-    with pytest.raises(ValueError, match=r"validated at different steps: \[\[10\], \[7\]\]"):
+    with pytest.raises(ValueError, match=r"validated at no common step: \[\[10\], \[7\]\]"):
         learning_curve([rows([0.5]), other])

@@ -24,7 +24,7 @@ def answer_sheet(analysis: Analysis) -> Sheet:
             rows.append(row)
     columns = (PAIRING, Column("model or method"), Column("test accuracy", "accuracy"), Column("PGR", "ratio"),
                Column("repeats weak errors", "accuracy"), Column("trial", "number"), Column("chosen of", "number"),
-               Column("settings"))  # fmt: skip
+               Column("settings", "prose"))  # fmt: skip
     caption = "The chosen trial of each method on the test split, with 95 % intervals. The best on validation is bold."
     return Sheet("answer", caption, columns, tuple(rows), frozenset(bold))
 
@@ -36,7 +36,7 @@ def choices_sheet(analysis: Analysis) -> Sheet:
         for pairing in analysis.pairings
         for choice in pairing.choices
     )
-    columns = (PAIRING, Column("chosen by"), Column("trial", "number"), Column("test accuracy", "accuracy"),
+    columns = (PAIRING, Column("chosen by", "prose"), Column("trial", "number"), Column("test accuracy", "accuracy"),
                Column("regret", "difference"))  # fmt: skip
     caption = "Ways to choose hyper-parameters. Regret is the test accuracy lost against the choice with ground truth."
     return Sheet("choices", caption, columns, rows)
@@ -118,7 +118,7 @@ def best_sheet(analysis: Analysis) -> Sheet:
         for one in best_ten(analysis.trials, name)
     )  # fmt: skip
     columns = (PAIRING, Column("trial", "number"), Column("method"), Column("validation accuracy", "accuracy"),
-               Column("score", "difference"), Column("settings"))  # fmt: skip
+               Column("score", "difference"), Column("settings", "prose"))  # fmt: skip
     caption = "The ten best trials of each pairing on validation. Score: against the mean of the pairing's trials."
     return Sheet("best", caption, columns, rows)
 
@@ -131,7 +131,7 @@ def baselines_sheet(analysis: Analysis) -> Sheet:
         for name, model in sweep.models.items()
     )
     columns = (Column("model"), Column("source"), Column("layers", "number"), Column("trained"),
-               Column("settings as weak supervisor or ceiling"))  # fmt: skip
+               Column("settings as weak supervisor or ceiling", "prose"))  # fmt: skip
     return Sheet("baselines", "Baselines belong to the pairing: no trial can change them.", columns, rows)
 
 
@@ -143,7 +143,7 @@ def unfinished_sheet(analysis: Analysis) -> Sheet:
         if trial.state != "complete"
     )
     columns = (Column("trial", "number"), PAIRING, Column("method"), Column("state"), Column("last step", "step"),
-               Column("why"))  # fmt: skip
+               Column("why", "prose"))  # fmt: skip
     return Sheet("unfinished", "Trials without a result.", columns, rows)
 
 

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from w2s_ray.report.answers import PairingAnswer, Report
 from w2s_ray.spec.method import DEFAULTS
@@ -65,6 +67,18 @@ def say(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center")
 
 
+def scale_axis(axes: Axes, which: Literal["x", "y"], is_log: bool, is_whole: bool = False) -> None:
+    """Sets a parameter's axis: logarithmic with labels at 1 and 3 times powers of ten, or with whole numbers alone."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    if is_log:
+        (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+        axis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    elif is_whole:
+        axis.set_major_locator(MaxNLocator(integer=True))
+
+
 def style(index: int) -> tuple[str, str]:
     """Returns colour and marker of a series; 36 of them differ."""
     count = len(_COLORS)
@@ -84,10 +98,16 @@ def handle(label: str, color: str, line: Line, marker: str = "", face: str = "")
 
 
 def legend(figure: Figure, handles: list[Line2D]) -> None:
-    """Puts a legend above all panels, in as many columns as surely fit."""
-    width = figure.get_figwidth()
-    columns = min(len(handles), 5) if width > 2 * _WIDTH - 0.1 else 3 if width > 1.2 * _WIDTH else 1
+    """Puts a legend above all panels, in as many columns as fit."""
+    labels = [str(one.get_label()) for one in handles]
+    columns = next((n for n in (5, 4, 3, 2) if _legend_width(labels, n) <= figure.get_figwidth()), 1)
     figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False, fontsize=9)
+
+
+def _legend_width(labels: Sequence[str], columns: int) -> float:
+    """Returns inches: a letter of 9 points takes 0.075 on average, line and space 0.55; columns are filled in turn."""
+    parts = np.array_split(np.array([len(label) for label in labels]), columns)
+    return float(sum(0.075 * part.max() + 0.55 for part in parts if len(part)))
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -66,14 +66,15 @@ def _paper(analysis: Analysis) -> Iterator[Picture]:
     yield Picture(
         "agreement",
         "Agreement with the supervisor on test examples, where it is right and where it is wrong. A student that only "
-        "imitates repeats all errors: 100 % on the right.",
+        "imitates repeats all errors: 100 % in the second panel.",
         "Agreement with the supervisor against strong model size. " + _agreements(analysis),
         partial(paper_figures.agreement_figure, analysis),
     )
     yield Picture(
         "curves",
-        "Learning curves on the validation split. Accuracy that falls while agreement rises is overfitting to the weak "
-        "supervisor's errors.",
+        "Learning curves on the validation split, mean over the seeds. Accuracy that falls while agreement rises is "
+        "overfitting to the weak supervisor's errors. Each seed stops at its own step, so the mean of its stops may "
+        "lie off the curve.",
         "Learning curves of the naive default and the best trial. " + _stops(analysis),
         partial(paper_figures.curves_figure, analysis),
     )
@@ -86,8 +87,8 @@ def _paper(analysis: Analysis) -> Iterator[Picture]:
     if any(pairing.choices for pairing in analysis.pairings):
         yield Picture(
             "choices",
-            "What choosing hyper-parameters without all of ground truth costs on the test split. Left of 0 it did "
-            "better, by chance.",
+            "What choosing hyper-parameters without all of ground truth costs on the test split, with 95 % intervals. "
+            "Left of 0 it did better, by chance.",
             "Regret of each way to choose hyper-parameters, with intervals; the numbers are in the table below.",
             partial(paper_figures.choices_figure, analysis),
         )

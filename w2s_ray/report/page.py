@@ -34,15 +34,15 @@ def page_of(analyses: Sequence[Analysis]) -> str:
     return template.render(
         title=" and ".join(analysis.report.sweep for analysis in analyses),
         overview=overview_sheet(analyses) if len(analyses) > 1 else None,
-        sweeps=[_chapter(analysis) for analysis in analyses],
+        sweeps=[_chapter(analysis, f"sweep-{place}") for place, analysis in enumerate(analyses, start=1)],
     )
 
 
-def _chapter(analysis: Analysis) -> dict[str, object]:
+def _chapter(analysis: Analysis, anchor: str) -> dict[str, object]:
     report = analysis.report
     return {
+        "id": anchor,
         "report": report,
-        "analysis": analysis,
         "headline": headline_of(report),
         "cost": cost_sentence(analysis.cost),
         "answers": [(pairing.name, answer_of(pairing)) for pairing in report.pairings],

@@ -17,6 +17,12 @@ from w2s_ray.report.drawing import CEILING, WEAK, WIDE, Line, grid, handle, lege
 from w2s_ray.report.sizes import Sizes
 from w2s_ray.report.statistics import Interval
 
+_ENDS = (
+    ("at the last step", "o", 7),
+    ("stopped by weak labels", "s", 7),
+    ("stopped by ground truth (a cheat)", "*", 13),
+)
+
 Point = tuple[float, float | None, Interval | None]  # size, value, interval
 
 
@@ -67,16 +73,16 @@ def curves_figure(analysis: Analysis, columns: int = WIDE) -> Figure:
             axes.plot(curve.steps, 100 * curve.accuracy, color=color, linewidth=1.4)
             if curve.agreement is not None:
                 axes.plot(curve.steps, 100 * curve.agreement, color=color, linewidth=1.2, linestyle="--")
-            for stop, marker in ((curve.last, "o"), (curve.weak_stopped, "s"), (curve.truth_stopped, "*")):
+            for stop, (_, marker, size) in zip(
+                (curve.last, curve.weak_stopped, curve.truth_stopped), _ENDS, strict=True
+            ):
                 if stop is not None:
-                    axes.plot(
-                        stop.step, 100 * stop.accuracy, marker, color=color, markersize=7, markeredgecolor="white"
-                    )
+                    x, y = stop.step, 100 * stop.accuracy
+                    axes.plot(x, y, marker, color=color, markersize=size, markeredgecolor="white", zorder=4)
         axes.set_xlabel("Optimizer step")
-    ends = [("at the last step", "o"), ("stopped by weak labels", "s"), ("stopped by ground truth (a cheat)", "*")]
     lines = [handle("accuracy", WEAK, "-"), handle("agreement with weak labels", WEAK, "--")]
     students = [handle(name, color, "-") for name, color in names.items()]
-    legend(figure, [*students, *lines, *(handle(label, WEAK, "", marker) for label, marker in ends)])
+    legend(figure, [*students, *lines, *(handle(label, WEAK, "", marker) for label, marker, _ in _ENDS)])
     return figure
 
 
@@ -108,7 +114,7 @@ def calibration_figure(analysis: Analysis, columns: int = WIDE) -> Figure:
 
 def choices_figure(analysis: Analysis, columns: int = WIDE) -> Figure:
     """What each way to choose hyper-parameters costs in test accuracy, against the choice with all of ground truth."""
-    figure, (axes,) = grid(["Regret against choosing with all of ground truth"], columns)
+    figure, (axes,) = grid(["Regret of each way to choose"], columns)
     ways = list(dict.fromkeys(choice.way for pairing in analysis.pairings for choice in pairing.choices))
     axes.axvline(0, color=CEILING, linewidth=1)
     for place, pairing in enumerate(analysis.pairings):
@@ -119,7 +125,7 @@ def choices_figure(analysis: Analysis, columns: int = WIDE) -> Figure:
     axes.set_yticks(range(len(ways)), [_broken(way) if columns == 1 else way for way in ways])
     axes.invert_yaxis()
     axes.grid(axis="x", color="#E5E5E5", linewidth=0.6)
-    axes.set_xlabel("Test accuracy lost (points, 95 % interval)")
+    axes.set_xlabel("Test accuracy lost (points)")
     figure.set_figheight(0.45 * len(ways) + 1.3)
     pairs = [(pairing.answer.name, *style(place)) for place, pairing in enumerate(analysis.pairings)]
     legend(figure, [handle(name, color, "-", marker) for name, color, marker in pairs])

@@ -1,6 +1,7 @@
 """How the search went: which parameters matter, where the good trials lie, and when each trial ran and ended."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from w2s_ray.report.analyses import Analysis
-from w2s_ray.report.drawing import CEILING, WEAK, WIDE, Line, grid, handle, legend, method_style
+from w2s_ray.report.drawing import CEILING, WEAK, WIDE, Line, grid, handle, legend, method_style, scale_axis
 from w2s_ray.report.searching import Scored, is_log, numeric_pairs
 from w2s_ray.search.record import COMPLETE, FAILED, PRUNED, TrialRecord
 
@@ -40,7 +41,7 @@ def importance_figure(analysis: Analysis, columns: int = WIDE) -> Figure:
 def slices_figure(analysis: Analysis, columns: int = WIDE) -> Figure:
     """The score of every finished trial against each parameter alone, the most important first."""
     names = [name for name in ordered_parameters(analysis) if name != "method"]
-    figure, panels = grid(names, columns)
+    figure, panels = grid([""] * len(names), columns)
     for place, (name, axes) in enumerate(zip(names, panels, strict=True)):
         with_it = [one for one in analysis.trials if name in one.varied]
         choices = analysis.record.sweep.space[name].choice
@@ -52,8 +53,8 @@ def slices_figure(analysis: Analysis, columns: int = WIDE) -> Figure:
         axes.axhline(0, color=WEAK, linewidth=0.8)
         if choices is not None:
             axes.set_xticks(range(len(choices)), [str(choice) for choice in choices])
-        elif is_log(analysis.record.sweep, name):
-            axes.set_xscale("log")
+        else:
+            _scale(axes, "x", analysis, name)
         axes.set_xlabel(name)
         if place % columns == 0:
             axes.set_ylabel("Score (points)")
@@ -74,9 +75,10 @@ def contour_figure(analysis: Analysis, columns: int = WIDE) -> Figure:
         [float(one.varied[b]) for one in trials],
         c=scores, cmap="cividis", vmin=-reach, vmax=reach, s=60, edgecolors="black", linewidths=0.5, zorder=3,
     )  # fmt: skip
-    for name, scale in ((a, axes.set_xscale), (b, axes.set_yscale)):
-        if is_log(analysis.record.sweep, name):
-            scale("log")
+    _scale(axes, "x", analysis, a)
+    _scale(axes, "y", analysis, b)
+    axes.use_sticky_edges = False
+    axes.margins(0.08)
     _contours(axes, trials, a, b, reach)
     axes.set(xlabel=a, ylabel=b)
     figure.colorbar(drawn, ax=axes, label="Score (points)")
@@ -128,6 +130,11 @@ def ordered_parameters(analysis: Analysis) -> list[str]:
     """Returns the parameters that the search varied, the most important first."""
     ranked = [one.parameter for one in analysis.importances]
     return list(dict.fromkeys([*ranked, *(name for one in analysis.trials for name in one.varied)]))
+
+
+def _scale(axes: Axes, which: Literal["x", "y"], analysis: Analysis, name: str) -> None:
+    sweep = analysis.record.sweep
+    scale_axis(axes, which, is_log(sweep, name), is_whole=sweep.space[name].int_ is not None)
 
 
 def _contours(axes: Axes, trials: Sequence[Scored], a: str, b: str, reach: float) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from w2s_ray.report.statistics import Interval
-from w2s_ray.report.wording import NONE, percent, points, ratio, share
+from w2s_ray.report.wording import NONE, percent, points, ratio, share, signed
 
 Cell = str | int | float | Interval | None
 
@@ -29,7 +29,7 @@ def _difference(value: Cell) -> str:
     if isinstance(value, Interval):
         return points(value)
     number = _number(value)
-    return NONE if number is None else f"{100 * number + 0.0:+.1f} points"
+    return NONE if number is None else f"{signed(number)} points"
 
 
 def _ratio(value: Cell) -> str:
@@ -53,6 +53,7 @@ def _number(value: Cell) -> float | None:
 
 _SHOW: Mapping[str, Callable[[Cell], str]] = {
     "text": _plain,
+    "prose": _plain,
     "number": _plain,
     "accuracy": _accuracy,
     "difference": _difference,
@@ -63,15 +64,15 @@ _SHOW: Mapping[str, Callable[[Cell], str]] = {
 
 @dataclass(frozen=True)
 class Column:
-    """A column's heading, and what it holds: `text`, `number`, `accuracy`, `difference`, `ratio` or `step`."""
+    """A column's heading, and what it holds: `text`, `prose`, `number`, `accuracy`, `difference`, `ratio` or `step`."""
 
     name: str
     kind: str = "text"
 
     @property
-    def is_text(self) -> bool:
-        """Whether it is set to the left."""
-        return self.kind == "text"
+    def align(self) -> str:
+        """How it is set: `name` stays on its line, `prose` may break, and a `number` stands to the right."""
+        return {"text": "name", "prose": "prose"}.get(self.kind, "number")
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Sheet:
 
     def to_latex(self) -> str:
         """Returns a `table` that needs the package booktabs."""
-        align = "".join("l" if column.is_text else "r" for column in self.columns)
+        align = "".join("r" if column.align == "number" else "l" for column in self.columns)
         head = " & ".join(escape_latex(column.name) for column in self.columns)
         lines = [
             " & ".join(rf"\textbf{{{escape_latex(c)}}}" if place in self.bold else escape_latex(c) for c in row)

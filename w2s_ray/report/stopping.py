@@ -33,7 +33,7 @@ class LearningCurve:
     """A training under all seeds.
 
     Attributes:
-        steps: optimizer steps, counted from 1; shape (k,).
+        steps: optimizer steps at which all seeds were validated, counted from 1; shape (k,).
         accuracy: against ground truth, mean over the seeds; shape (k,).
         agreement: with the weak labels, likewise; None for a model that learned from ground truth.
         weak_stopped: None without agreement.
@@ -54,29 +54,27 @@ def learning_curve(seeds: Sequence[Curve]) -> LearningCurve:
         seeds: for each seed the rows of its `curve.jsonl`, by step.
 
     Raises:
-        ValueError: seeds were validated at different steps, so that their curves have no mean.
+        ValueError: the seeds were validated at no common step, so that their curves have no mean.
     """
-    steps = [[int(row["step"]) for row in curve] for curve in seeds]
-    shortest = min(map(len, steps))
-    if any(one[:shortest] != steps[0][:shortest] for one in steps):
-        raise ValueError(f"the seeds of a model were validated at different steps: {steps}")
-    accuracy = _table(seeds, ACCURACY, shortest)
+    steps = sorted(set.intersection(*({int(row["step"]) for row in curve} for curve in seeds)))
+    if not steps:
+        raise ValueError(f"seeds were validated at no common step: {[[row['step'] for row in one] for one in seeds]}")
     has_agreement = all(AGREEMENT in row for curve in seeds for row in curve)
-    agreement = _table(seeds, AGREEMENT, shortest) if has_agreement else None
-    lasts = np.array([len(curve) - 1 for curve in seeds])
     return LearningCurve(
-        steps=np.array(steps[0][:shortest]),
-        accuracy=accuracy.mean(axis=0),
-        agreement=None if agreement is None else agreement.mean(axis=0),
-        last=_stop(seeds, lasts),
+        steps=np.array(steps),
+        accuracy=_mean(seeds, ACCURACY, steps),
+        agreement=_mean(seeds, AGREEMENT, steps) if has_agreement else None,
+        last=_stop(seeds, np.array([len(curve) - 1 for curve in seeds])),
         weak_stopped=_stop(seeds, _best(seeds, AGREEMENT)) if has_agreement else None,
         truth_stopped=_stop(seeds, _best(seeds, ACCURACY)),
     )
 
 
-def _table(seeds: Sequence[Curve], column: str, rows: int) -> NDArray[np.float64]:
-    """Returns a column of every seed's curve, shape (seeds, rows)."""
-    return np.array([[float(row[column]) for row in curve[:rows]] for curve in seeds])
+def _mean(seeds: Sequence[Curve], column: str, steps: Sequence[int]) -> NDArray[np.float64]:
+    """Returns a column's mean over the seeds at each of the common `steps`."""
+    by_step = [{int(row["step"]): float(row[column]) for row in curve} for curve in seeds]
+    means: NDArray[np.float64] = np.array([[one[step] for step in steps] for one in by_step]).mean(axis=0)
+    return means
 
 
 def _best(seeds: Sequence[Curve], column: str) -> NDArray[np.int64]:

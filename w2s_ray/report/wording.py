@@ -33,7 +33,7 @@ def points(interval: Interval) -> str:
     if interval.estimate is None or interval.low is None or interval.high is None:
         return NONE
     numbers = (f"{100 * value + 0.0:.1f}" for value in (interval.low, interval.high))
-    return f"{_signed(interval.estimate)} points [{', '.join(_no_minus_zero(number) for number in numbers)}]"
+    return f"{signed(interval.estimate)} points [{', '.join(_no_minus_zero(number) for number in numbers)}]"
 
 
 def ratio(interval: Interval) -> str:
@@ -182,7 +182,8 @@ def _count_note(report: Report) -> str:
     return f"Trials: {counts or 'none'}, of {report.budget} asked for."
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """Returns a difference of fractions in points, with its sign, as in `+1.2`; nought has none."""
     text = _no_minus_zero(f"{100 * value:.1f}")
     return text if text.startswith("-") or float(text) == 0 else f"+{text}"
 
