@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,7 +108,7 @@ def _trial_record(sweep: Sweep, number: int, trial: FrozenTrial) -> TrialRecord:
         state=_STATES[trial.state],
         values=trial.user_attrs.get("values", {}),
         intermediate=trial.intermediate_values,
-        stages={role: tuple(addresses) for role, addresses in stages.items()},
+        stages={role: tuple(map(sys.intern, addresses)) for role, addresses in stages.items()},  # most are shared
         started=trial.datetime_start.timestamp() if trial.datetime_start else None,
         finished=trial.datetime_complete.timestamp() if trial.datetime_complete else None,
         error=trial.user_attrs.get("error"),

@@ -101,10 +101,10 @@ class Study:
             return None
         with self._file.together():
             if self._adopted:
-                return self._experiment(self._adopted.pop(0))
-            number = self._asked
-            self._asked += 1
-            experiment = self._experiment(number)
+                experiment = self._experiment(self._adopted.pop(0))
+            else:
+                self._asked += 1
+                experiment = self._experiment(self._asked - 1)
             self._flush()
             return experiment
 
@@ -141,6 +141,8 @@ class Study:
         return told
 
     def _is_turn(self) -> bool:
+        if self._adopted:  # the last of them may be half asked, and must not know more than when it was begun
+            return False
         return self._asked >= self.budget or self._asked - self._told >= self.sweep.search.parallelism
 
     def _counts(self) -> tuple[int, int]:
