@@ -7,6 +7,7 @@ study then goes on from the state before. A last line that was cut short is no l
 """
 
 import contextlib
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -56,13 +57,17 @@ class JournalFile(BaseJournalBackend):
                     yield self._entry(number, line)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Writes entries; waits for the disk unless within `together`."""
+        """Writes entries; waits for the disk unless within `together`. What does not fit leaves nothing."""
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        with self._path.open("ab") as file:
-            file.write(lines.encode())
-            file.flush()
-            if not self._together:
-                os.fsync(file.fileno())
+        with self._path.open("ab", buffering=0) as file:
+            before = file.tell()
+            try:
+                _write_all(file, lines.encode())
+                if not self._together:
+                    os.fsync(file.fileno())
+            except OSError:
+                file.truncate(before)  # half a line would spoil all that comes after it
+                raise
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
@@ -107,6 +112,11 @@ def mend_journal(path: Path) -> None:
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
             file.truncate(whole)
+
+
+def _write_all(file: io.RawIOBase, content: bytes) -> None:
+    while content:
+        content = content[file.write(content) or 0 :]
 
 
 def _damage(path: Path, number: int, why: str) -> str:
