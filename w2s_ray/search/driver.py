@@ -190,7 +190,10 @@ def _fit(tuner: Any, store: Store) -> None:
         try:
             tuner.fit()
         except Exception as error:
-            raise cause_of(error, OSError) or error from error.__cause__
+            plain = cause_of(error, OSError)
+            if plain is None:
+                raise
+            raise plain from None
 
 
 def _make_missing(parts: Parts, record: SweepRecord, progress: Progress) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +84,9 @@ class JournalFile(BaseJournalBackend):
         try:
             entry = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise StudyDamagedError(_damage(self._path, number, str(error))) from None
+            raise StudyDamagedError(_damage(self._path, number + 1, str(error))) from None
         if not isinstance(entry, dict):
-            raise StudyDamagedError(_damage(self._path, number, f"no object but {type(entry).__name__}"))
+            raise StudyDamagedError(_damage(self._path, number + 1, f"no object but {type(entry).__name__}"))
         return entry
 
 
@@ -94,13 +94,19 @@ def open_journal(path: Path) -> tuple[JournalStorage, JournalFile]:
     """Returns the storage of a journal, and its file. Raises StudyDamagedError if it cannot be replayed."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     file = JournalFile(path)
-    try:
+    with damage_named(path, lambda: file.position):
         return JournalStorage(file), file
+
+
+@contextlib.contextmanager
+def damage_named(path: Path, line: Callable[[], int]) -> Iterator[None]:
+    """Turns what Python raises where altered entries are taken for what they should be into StudyDamagedError."""
+    try:
+        yield
     except StudyDamagedError:
         raise
-    # Optuna replays what it finds without a look at it, and raises what Python does.
-    except (LookupError, ValueError, TypeError, AttributeError, AssertionError, OverflowError) as error:
-        raise StudyDamagedError(_damage(path, file.position - 1, f"{type(error).__name__}: {error}")) from error
+    except (LookupError, ValueError, TypeError, AttributeError, AssertionError, OverflowError, RecursionError) as error:
+        raise StudyDamagedError(_damage(path, line(), f"{type(error).__name__}: {error}")) from error
 
 
 def mend_journal(path: Path) -> None:
@@ -119,8 +125,8 @@ def _write_all(file: io.RawIOBase, content: bytes) -> None:
         content = content[file.write(content) or 0 :]
 
 
-def _damage(path: Path, number: int, why: str) -> str:
+def _damage(path: Path, line: int, why: str) -> str:
     return (
-        f"{path}:{number + 1}: the study cannot be read ({why}). Put the file back from a backup, or cut it off before "
+        f"{path}:{line}: the study cannot be read ({why}). Put the file back from a backup, or cut it off before "
         "that line: the trials after it are then asked again and find their stages in the store"
     )
