@@ -7,6 +7,7 @@ study then goes on from the state before. A last line that was cut short is no l
 """
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -17,6 +18,8 @@ from typing import Any
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
+
+from w2s_ray.stages.errors import StoreUnavailableError
 
 
 class StudyDamagedError(ValueError):
@@ -44,7 +47,7 @@ class JournalFile(BaseJournalBackend):
         """Yields the entries from number `log_number_from` on."""
         if log_number_from < self._line:
             self._line, self._offset = 0, 0
-        if not self._path.exists():
+        if not self._is_there():
             return
         with self._path.open("rb") as file:
             file.seek(self._offset)
@@ -59,6 +62,7 @@ class JournalFile(BaseJournalBackend):
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Writes entries; waits for the disk unless within `together`. What does not fit leaves nothing."""
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        self._is_there()
         with self._path.open("ab", buffering=0) as file:
             before = file.tell()
             try:
@@ -79,6 +83,14 @@ class JournalFile(BaseJournalBackend):
             self._together = False
             with self._path.open("ab") as file:
                 os.fsync(file.fileno())
+
+    def _is_there(self) -> bool:
+        """Raises StoreUnavailableError if the file was there and is not any more: a new one would forget everything."""
+        there = self._path.exists()
+        if not there and self._line:
+            message = f"the study {self._path} is gone. See whether its disk or mount is well, then resume the sweep"
+            raise StoreUnavailableError(errno.ENOENT, message)
+        return there
 
     def _entry(self, number: int, line: bytes) -> dict[str, Any]:
         try:
