@@ -46,6 +46,13 @@ def altered(draw: st.DrawFn, content: bytes) -> bytes:
     return bytes(data)
 
 
+def copied(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh copy of the folder, always in the same place."""
+    folder = tmp_path_factory.getbasetemp() / "altered" / "sweeps" / finished.name
+    shutil.copytree(finished, folder, dirs_exist_ok=True)
+    return folder
+
+
 def read_all(folder: Path) -> None:
     """Reads a sweep as `w2s status` does. Raises only what the command line turns into a message."""
     store = Store(folder.parent.parent)
@@ -63,11 +70,9 @@ def read_all(folder: Path) -> None:
 def test_altered_bytes_of_a_sweeps_files_give_a_record_or_a_clear_error(
     finished: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, name: str
 ) -> None:
-    folder = tmp_path_factory.mktemp("altered") / "sweeps" / finished.name
-    shutil.copytree(finished, folder)
+    folder = copied(finished, tmp_path_factory)
     (folder / name).write_bytes(data.draw(altered((folder / name).read_bytes())))
     read_all(folder)
-    shutil.rmtree(folder)
 
 
 JSON = st.recursive(
@@ -82,8 +87,7 @@ JSON = st.recursive(
 def test_any_value_of_any_key_of_the_journal_gives_a_record_or_a_clear_error(
     finished: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, value: object
 ) -> None:
-    folder = tmp_path_factory.mktemp("altered") / "sweeps" / finished.name
-    shutil.copytree(finished, folder)
+    folder = copied(finished, tmp_path_factory)
     lines = (folder / "study.journal").read_text(encoding="utf-8").splitlines()
     at = data.draw(st.integers(0, len(lines) - 1), label="line")
     entry = json.loads(lines[at])
@@ -94,7 +98,6 @@ def test_any_value_of_any_key_of_the_journal_gives_a_record_or_a_clear_error(
     lines[at] = json.dumps(entry)
     (folder / "study.journal").write_text("\n".join(lines) + "\n", encoding="utf-8")
     read_all(folder)
-    shutil.rmtree(folder)
 
 
 @MANY
@@ -102,11 +105,9 @@ def test_any_value_of_any_key_of_the_journal_gives_a_record_or_a_clear_error(
 def test_any_bytes_as_the_list_of_studies_give_a_record_or_a_clear_error(
     finished: Path, tmp_path_factory: pytest.TempPathFactory, content: bytes
 ) -> None:
-    folder = tmp_path_factory.mktemp("altered") / "sweeps" / finished.name
-    shutil.copytree(finished, folder)
+    folder = copied(finished, tmp_path_factory)
     (folder / "study.json").write_bytes(content)
     read_all(folder)
-    shutil.rmtree(folder)
 
 
 @MANY

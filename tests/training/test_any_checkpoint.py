@@ -41,18 +41,18 @@ def test_an_altered_checkpoint_is_never_taken_for_another(
     at = data.draw(st.integers(0, len(content) - 1), label="where")
     length = data.draw(st.sampled_from([0, 1, 1, 1, 8]), label="how much goes")
     content[at : at + length] = data.draw(st.binary(min_size=int(length < 2), max_size=4), label="what comes")
-    found = resumed(tmp_path_factory.mktemp("altered"), bytes(content))
+    found = resumed(tmp_path_factory.getbasetemp() / "altered", bytes(content))
     assert found is None or same(found, SAVED)
 
 
 @settings(max_examples=50, deadline=None)
 @given(content=st.binary(max_size=100))
 def test_any_bytes_are_no_checkpoint(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
-    assert resumed(tmp_path_factory.mktemp("any"), content) is None
+    assert resumed(tmp_path_factory.getbasetemp() / "any", content) is None
 
 
 def resumed(folder: Path, content: bytes) -> Snapshot | None:
-    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     (folder / "checkpoints" / "step-000001234.safetensors").write_bytes(content)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
