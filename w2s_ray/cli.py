@@ -122,11 +122,20 @@ def report(
 def track(name: Name, store: StoreOption = None) -> None:
     """Show a sweep in MLflow again, from study and store alone; gives the same runs, never twice."""
     from w2s_ray.search.lease import lease
-    from w2s_ray.tracking import project
+    from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError
+    from w2s_ray.tracking import project, tracking_uri
+    from w2s_ray.tracking.location import without_password
 
     record = _record(name, store)
+    uri = without_password(tracking_uri(record.sweep, record.store))
     with lease(record.store, name):
-        uri = project(record, record.store.sweep_folder(name) / "report")
+        try:
+            project(record, record.store.sweep_folder(name) / "report")
+        except (MissingStageError, StoreUnavailableError):
+            raise
+        except Exception as error:  # whatever mlflow, its HTTP library or a database raises
+            reason = without_password(f"{type(error).__name__}: {error}".splitlines()[0])[:300]
+            _fail(f"MLflow at {uri} cannot be written ({reason}); once it can, go on with: w2s track {name}", 1)
     print(f"{name} is in MLflow at {uri}")
 
 

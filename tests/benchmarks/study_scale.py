@@ -5,7 +5,7 @@
 All stages are trivial: published, not trained, which is not timed. What is timed is what the driver does for each trial
 of one pairing, which is the hardest case for the sampler: ask, tell, and its share in a projection to a real sqlite
 file of MLflow, of as many trials at once as end within the tracker's pause of 3 s. Memory is the driver's part alone:
-study, records, projection; Tune is not in it (driver_memory.py has the whole driver). Wall and CPU milliseconds, since
+study, records, projection; what Tune keeps of its trials is not in it. Wall and CPU milliseconds, since
 a shared machine stretches the first; exit code 1 if a limit is missed by CPU time or memory.
 """
 

@@ -31,7 +31,7 @@ from w2s_ray.search.study import Outcome, Study
 from w2s_ray.search.watch import watched
 from w2s_ray.spec import Problem, SpecError, Sweep, replace
 from w2s_ray.stages.collect import tidy
-from w2s_ray.stages.errors import store_errors
+from w2s_ray.stages.errors import cause_of, store_errors
 from w2s_ray.stages.stage import walk
 from w2s_ray.stages.store import Store
 from w2s_ray.tracking import BackgroundTracker, tracking_uri
@@ -154,7 +154,7 @@ def _search(parts: Parts, store: Store, study: Study, progress: Progress, tracke
         scratch = _scratch(store, sweep.name)
         try:
             with watched(ray, on_loss), progress.watching(running, study.left):
-                _tuner(sweep, store, broker, searcher, scratch).fit()
+                _fit(_tuner(sweep, store, broker, searcher, scratch), store)
         except KeyboardInterrupt:
             with contextlib.suppress(ray.exceptions.RayError):
                 ray.get(broker.drain.remote(), timeout=_DRAIN_SECONDS)
@@ -194,6 +194,19 @@ def _tuner(sweep: Sweep, store: Store, broker: Any, searcher: Any, scratch: Path
             verbose=0,
         ),
     )
+
+
+def _fit(tuner: Any, store: Store) -> None:
+    """Runs Tune. A study that cannot be written is the store's trouble; Tune would wrap it, and log its own with it."""
+    logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)  # Tune's state is scratch
+    with store_errors(store.root, "writing the study"):
+        try:
+            tuner.fit()
+        except Exception as error:
+            plain = cause_of(error, OSError)
+            if plain is None:
+                raise
+            raise plain from None
 
 
 def _make_missing(parts: Parts, record: SweepRecord, progress: Progress) -> None:

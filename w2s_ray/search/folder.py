@@ -2,11 +2,13 @@
 
 import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
+from w2s_ray.search.journal import damage_named
 from w2s_ray.search.naming import load_names
 from w2s_ray.search.record import COMPLETE, FAILED, INTERRUPTED, PRUNED, RUNNING, SweepRecord, TrialRecord
 from w2s_ray.search.study import FINISHED, Study, experiment_of, read_trials
@@ -59,8 +61,9 @@ def load_record(store: Store, sweep: Sweep, *, live: bool = True) -> SweepRecord
         live: False once no driver works on it: trials still open are then `interrupted`.
     """
     names = load_names(store.sweep_folder(sweep.name))
-    trials = read_trials(journal_path(store, sweep.name), names)
-    records = [_trial_record(sweep, number, trial) for number, trial in trials]
+    path = journal_path(store, sweep.name)
+    with damage_named(path, lambda: len(path.read_bytes().splitlines())):
+        records = [_trial_record(sweep, number, trial) for number, trial in read_trials(path, names)]
     if not live:
         records = [replace(one, state=INTERRUPTED) if one.state == RUNNING else one for one in records]
     return SweepRecord(sweep, tuple(records), store, study=address_of(names)[:16])
@@ -106,9 +109,9 @@ def _trial_record(sweep: Sweep, number: int, trial: FrozenTrial) -> TrialRecord:
         params=experiment.params,
         default=experiment.default,
         state=_STATES[trial.state],
-        values=trial.user_attrs.get("values", {}),
+        values={judge: float(value) for judge, value in trial.user_attrs.get("values", {}).items()},
         intermediate=trial.intermediate_values,
-        stages={role: tuple(addresses) for role, addresses in stages.items()},
+        stages={role: tuple(map(sys.intern, addresses)) for role, addresses in stages.items()},  # most are shared
         started=trial.datetime_start.timestamp() if trial.datetime_start else None,
         finished=trial.datetime_complete.timestamp() if trial.datetime_complete else None,
         error=trial.user_attrs.get("error"),

@@ -7,15 +7,19 @@ study then goes on from the state before. A last line that was cut short is no l
 """
 
 import contextlib
+import errno
+import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
+
+from w2s_ray.stages.errors import StoreUnavailableError
 
 
 class StudyDamagedError(ValueError):
@@ -43,7 +47,7 @@ class JournalFile(BaseJournalBackend):
         """Yields the entries from number `log_number_from` on."""
         if log_number_from < self._line:
             self._line, self._offset = 0, 0
-        if not self._path.exists():
+        if not self._is_there():
             return
         with self._path.open("rb") as file:
             file.seek(self._offset)
@@ -56,13 +60,18 @@ class JournalFile(BaseJournalBackend):
                     yield self._entry(number, line)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Writes entries; waits for the disk unless within `together`."""
+        """Writes entries; waits for the disk unless within `together`. What does not fit leaves nothing."""
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        with self._path.open("ab") as file:
-            file.write(lines.encode())
-            file.flush()
-            if not self._together:
-                os.fsync(file.fileno())
+        self._is_there()
+        with self._path.open("ab", buffering=0) as file:
+            before = file.tell()
+            try:
+                _write_all(file, lines.encode())
+                if not self._together:
+                    os.fsync(file.fileno())
+            except OSError:
+                file.truncate(before)  # half a line would spoil all that comes after it
+                raise
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
@@ -75,13 +84,21 @@ class JournalFile(BaseJournalBackend):
             with self._path.open("ab") as file:
                 os.fsync(file.fileno())
 
+    def _is_there(self) -> bool:
+        """Raises StoreUnavailableError if the file was there and is not any more: a new one would forget everything."""
+        there = self._path.exists()
+        if not there and self._line:
+            message = f"the study {self._path} is gone. See whether its disk or mount is well, then resume the sweep"
+            raise StoreUnavailableError(errno.ENOENT, message)
+        return there
+
     def _entry(self, number: int, line: bytes) -> dict[str, Any]:
         try:
             entry = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise StudyDamagedError(_damage(self._path, number, str(error))) from None
+            raise StudyDamagedError(_damage(self._path, number + 1, str(error))) from None
         if not isinstance(entry, dict):
-            raise StudyDamagedError(_damage(self._path, number, f"no object but {type(entry).__name__}"))
+            raise StudyDamagedError(_damage(self._path, number + 1, f"no object but {type(entry).__name__}"))
         return entry
 
 
@@ -89,13 +106,19 @@ def open_journal(path: Path) -> tuple[JournalStorage, JournalFile]:
     """Returns the storage of a journal, and its file. Raises StudyDamagedError if it cannot be replayed."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     file = JournalFile(path)
-    try:
+    with damage_named(path, lambda: file.position):
         return JournalStorage(file), file
+
+
+@contextlib.contextmanager
+def damage_named(path: Path, line: Callable[[], int]) -> Iterator[None]:
+    """Turns what Python raises where altered entries are taken for what they should be into StudyDamagedError."""
+    try:
+        yield
     except StudyDamagedError:
         raise
-    # Optuna replays what it finds without a look at it, and raises what Python does.
-    except (LookupError, ValueError, TypeError, AttributeError, AssertionError, OverflowError) as error:
-        raise StudyDamagedError(_damage(path, file.position - 1, f"{type(error).__name__}: {error}")) from error
+    except (LookupError, ValueError, TypeError, AttributeError, AssertionError, OverflowError, RecursionError) as error:
+        raise StudyDamagedError(_damage(path, line(), f"{type(error).__name__}: {error}")) from error
 
 
 def mend_journal(path: Path) -> None:
@@ -109,8 +132,13 @@ def mend_journal(path: Path) -> None:
             file.truncate(whole)
 
 
-def _damage(path: Path, number: int, why: str) -> str:
+def _write_all(file: io.RawIOBase, content: bytes) -> None:
+    while content:
+        content = content[file.write(content) or 0 :]
+
+
+def _damage(path: Path, line: int, why: str) -> str:
     return (
-        f"{path}:{number + 1}: the study cannot be read ({why}). Put the file back from a backup, or cut it off before "
+        f"{path}:{line}: the study cannot be read ({why}). Put the file back from a backup, or cut it off before "
         "that line: the trials after it are then asked again and find their stages in the store"
     )

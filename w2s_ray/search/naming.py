@@ -45,6 +45,18 @@ def save_names(folder: Path, names: tuple[str, ...]) -> None:
 
 
 def load_names(folder: Path) -> tuple[str, ...]:
-    """Returns the names that `save_names` kept; none if no driver ever ran."""
+    """Returns the names that `save_names` kept; none if no driver ever ran. Raises ValueError if they were altered."""
     path = folder / "study.json"
-    return tuple(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else ()
+    if not path.is_file():
+        return ()
+    try:
+        names = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(_altered(path, str(error))) from None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(_altered(path, "no list of names"))
+    return tuple(names)
+
+
+def _altered(path: Path, why: str) -> str:
+    return f"{path} is damaged ({why}); remove it, and `w2s resume {path.parent.name}` writes it again"

@@ -4,7 +4,7 @@ import hashlib
 import heapq
 import warnings
 from collections.abc import Container
-from typing import Any
+from typing import Any, cast
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -106,7 +106,7 @@ class _Newest:
     def _best_and_newest(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
         if self._best is None:
             complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-            best = heapq.nlargest(_BEST, complete, key=lambda trial: trial.value or 0.0)
+            best = heapq.nlargest(_BEST, complete, key=lambda trial: cast(float, trial.value))
             self._best = sorted(best, key=lambda trial: trial.number)
         newest = trials[-MOST_MODELLED:]
         return [trial for trial in self._best if trial.number < newest[0].number] + newest

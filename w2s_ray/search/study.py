@@ -108,10 +108,7 @@ class Study:
         width = self.sweep.search.parallelism
         if not self._adopted and (self._asked >= self.budget or self._asked - self._told >= width):
             return None
-        experiment = self._durably(partial(self._ask, self._adopted[0] if self._adopted else self._asked))
-        if self._adopted:
-            del self._adopted[0]
-        return experiment
+        return self._durably(partial(self._ask, self._adopted[0] if self._adopted else self._asked))
 
     def tell(self, number: int, outcome: Outcome) -> list[int]:
         """Takes a trial's result; returns the trials whose results thereby entered the study, in order."""
@@ -137,6 +134,8 @@ class Study:
 
     def _ask(self, number: int) -> Experiment:
         experiment = self._experiment(number)
+        if number in self._adopted:
+            self._adopted.remove(number)
         self._asked = max(self._asked, number + 1)
         self._flush()
         return experiment
@@ -174,6 +173,8 @@ class Study:
                 time.sleep(_PAUSE_SECONDS)
 
     def _is_turn(self) -> bool:
+        if self._adopted:  # the last of them may be half asked, and must not know more than when it was begun
+            return False
         return self._asked >= self.budget or self._asked - self._told >= self.sweep.search.parallelism
 
     def _counts(self) -> tuple[int, int]:

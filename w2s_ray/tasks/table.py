@@ -139,7 +139,7 @@ def _read_parquet(path: Path, columns: Columns) -> Iterator[Row]:
                 for values in batch.to_pylist():
                     number += 1
                     yield row_of(f"{path.name}:{number}", values, columns)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:  # a damaged page is an OSError
         raise ValueError(f"{path.name}: not valid Parquet: {error}") from None
 
 

@@ -18,7 +18,7 @@ _PAGE = 1000
 _MOST_METRICS, _MOST_OTHERS = 800, 100  # MLflow takes 1,000 metrics, 100 params, 100 tags and 1,000 of all at once
 
 
-@dataclass
+@dataclass(slots=True)
 class _Content:
     """The params and points that a run holds."""
 
@@ -26,7 +26,7 @@ class _Content:
     points: set[Point] = field(default_factory=set)
 
 
-@dataclass
+@dataclass(slots=True)
 class _Known:
     """What is in MLflow. `content` is None until it was read, and again once the run has ended.
 

@@ -5,7 +5,7 @@ header, as JSON, step, curve and what the next row of the curve has gathered so 
 drawn follows from seed and step. Nothing is pickled.
 
 A file is written beside, flushed and renamed, and only then are others deleted; so there is a whole one at every
-moment after the first. A checksum over all tensors finds what a disk did later.
+moment after the first. A checksum over tensors and numbers finds what a disk did later.
 """
 
 import json
@@ -98,7 +98,7 @@ class Checkpoints:
         for path in sorted(self.folder.glob("step-*.safetensors"), reverse=True):
             try:
                 return _read(path)
-            except (SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
+            except (SafetensorError, ValueError, KeyError, TypeError, OSError, RecursionError) as error:
                 warnings.warn(f"{path} is damaged and is not used: {error}", RuntimeWarning, stacklevel=2)
         return None
 
@@ -121,7 +121,8 @@ def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tenso
 def _write(path: Path, snapshot: Snapshot) -> None:
     named = {"weights": snapshot.weights, "moments": snapshot.moments, "memory": snapshot.memory}
     tensors = {f"{k}/{n}": t.detach().cpu().contiguous() for k, group in named.items() for n, t in group.items()}
-    state = {"step": snapshot.step, "curve": snapshot.curve, "losses": snapshot.losses, "checksum": _checksum(tensors)}
+    numbers = {"step": snapshot.step, "curve": snapshot.curve, "losses": snapshot.losses}
+    state = {**numbers, "checksum": _checksum(tensors, numbers)}
     save_file(tensors, path, metadata={"state": json.dumps(state)})
     _flush(path)
 
@@ -130,7 +131,7 @@ def _read(path: Path) -> Snapshot:
     with safe_open(path, framework="pt") as file:
         state: dict[str, Any] = json.loads((file.metadata() or {})["state"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
-    if state["checksum"] != _checksum(tensors):
+    if state["checksum"] != _checksum(tensors, {name: state[name] for name in ("step", "curve", "losses")}):
         raise ValueError("its checksum does not fit")
     groups: dict[str, dict[str, Tensor]] = {"weights": {}, "moments": {}, "memory": {}}
     for full, tensor in tensors.items():
@@ -142,10 +143,11 @@ def _read(path: Path) -> Snapshot:
     )
 
 
-def _checksum(tensors: Mapping[str, Tensor]) -> int:
-    """Returns the CRC-32 of all tensors' bytes, in the order of their names."""
-    value = 0
+def _checksum(tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> int:
+    """Returns the CRC-32 of the numbers and of all tensors, in the order of their names, with names and shapes."""
+    value = zlib.crc32(json.dumps(numbers, sort_keys=True).encode())
     for name in sorted(tensors):
+        value = zlib.crc32(f"{name} {tensors[name].dtype} {list(tensors[name].shape)}".encode(), value)
         value = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, value)
     return value
 
