@@ -73,6 +73,21 @@ def test_a_parameter_that_no_loss_of_the_chain_uses_is_refused_and_one_that_a_lo
     yaml.parse(text.replace(chain, f"{chain}\n  q: {{uniform: [0.1, 0.9]}}\n  {loss}"))
 
 
+def test_an_option_of_another_way_to_train_is_refused_with_the_way_it_belongs_to() -> None:
+    said = message_after("depth: 0,", "depth: 0, lora_rank: 4,")
+    assert "lora_rank belongs to train: lora, but this model has train: head" in said
+    assert "l2 belongs to train: " in message_after("depth: 0,", "depth: 0, train: knn, l2: 0.1,")
+
+
+def test_a_model_that_is_fitted_at_once_cannot_learn_by_a_loss_that_rises() -> None:
+    text = QUICKSTART.read_text(encoding="utf-8")
+    depth = "depth: 5,"
+    assert depth in text
+    said = message_after(depth, f"{depth} train: logistic,")
+    assert "'minilm-5' is fitted at once (train: logistic), so it cannot learn by confidence" in said
+    assert "naive" not in said
+
+
 def test_a_space_of_constants_never_varies() -> None:
     text = QUICKSTART.read_text(encoding="utf-8")
     head, tail = text.split("space:\n")[0], text.split("\nseeds:")[1]

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).parents[2]
-CASES = ["naive", "confident", "unbalanced", "one left over", "micro", "buffer", "selected", "product"]
+CASES = ["naive", "confident", "unbalanced", "one left over", "micro", "buffer", "selected", "dropout", "product"]
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from w2s_ray.training.loop import Worker, finetune, seed_everything
 
 OVERFITTING = Training(batch_size=8, epochs=4, eval_every=2, lr=0.5, select="weak", ema=0.7)
 TRAINING = Training(batch_size=8, epochs=2, eval_every=3, lr=0.01, clip=0.5)
+OTHER_TRAININGS = {"selected": OVERFITTING, "dropout": TRAINING.model_copy(update={"dropout": 0.4})}
 CASES = {
     "naive": (70, 0.5, Loss(), None),
     "confident": (70, 0.5, Loss(alpha=0.75, alpha_warmup=0), None),
@@ -23,6 +24,7 @@ CASES = {
     "one left over": (33, 0.5, Loss(alpha=0.75), None),
     "micro": (33, 0.5, Loss(alpha=0.75), 3),
     "buffer": (33, 0.2, Loss(alpha=0.75, threshold_buffer=20), 3),
+    "dropout": (33, 0.5, Loss(alpha=0.75), 3),
     "selected": (33, 0.5, Loss(), 3),
     "product": (33, 0.5, Loss(name="product", alpha=1), None),
 }
@@ -35,7 +37,8 @@ class Net(torch.nn.Module):
         self.layers = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Tanh(), torch.nn.Linear(5, 2))
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        return self.layers(batch["features"])
+        hidden = self.layers[:2](batch["features"])
+        return self.layers[2](hidden * batch["kept"] if "kept" in batch else hidden)
 
 
 class Clock:
@@ -54,7 +57,7 @@ def main(rank: int, size: int, folder: Path) -> None:
     worker = Worker(rank, size)
     mark = f"{size}-{rank}"
     for name, (count, positive, loss, micro) in CASES.items():
-        training = OVERFITTING if name == "selected" else TRAINING
+        training = OTHER_TRAININGS.get(name, TRAINING)
         network = Net(seed=rank)  # worker 0's weights must win
         checkpoints = Checkpoints(folder / f"checkpoints-{size}-{name}", 5, Clock())
         curve = finetune(network, make_problem(count, positive=positive), training, loss, 0, worker, micro, checkpoints)

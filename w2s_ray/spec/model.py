@@ -82,7 +82,7 @@ class Model(Frozen):
 
     @model_validator(mode="after")
     def _options_belong_to_train(self) -> "Model":
-        for name in {name for names in OPTIONS.values() for name in names} - set(OPTIONS[self.train]):
+        for name in sorted({name for names in OPTIONS.values() for name in names} - set(OPTIONS[self.train])):
             if getattr(self, name) != type(self).model_fields[name].default:
                 owners = " or ".join(train for train, names in OPTIONS.items() if name in names)
                 raise ValueError(f"{name} belongs to train: {owners}, but this model has train: {self.train}")
