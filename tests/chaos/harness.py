@@ -300,6 +300,11 @@ def end_all(mark: str, patience: float = 15.0) -> list[str]:
     return titles
 
 
+def said(folder: Path, log: str) -> str:
+    """Returns what a driver wrote to standard error."""
+    return (folder / f"{log}.err").read_text(encoding="utf-8")
+
+
 def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     """Waits for something that has to come about."""
     deadline = time.monotonic() + seconds

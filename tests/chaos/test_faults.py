@@ -18,11 +18,12 @@ from harness import (
     mlflow_runs,
     prepared,
     repeated,
+    said,
     start_driver,
     stored_addresses,
+    until,
 )
 from proxy import dropping
-from test_kills import said, until
 
 from w2s_ray.spec import Tracking
 from w2s_ray.stages.integrity import check_stage
@@ -65,7 +66,7 @@ def fill_up(folder: Path) -> Path:
 def test_a_full_disk_ends_a_sweep_in_order_and_with_space_it_ends_the_same(
     disk: Path, reference: dict[str, Any], tmp_path: Path, mark: str
 ) -> None:
-    prepared(tmp_path)
+    prepared(tmp_path, resources={"store_patience": 5})
     driver = start_driver(tmp_path, mark, "run", "quickstart.yaml", log="full")
     until(lambda: len(stored_addresses(disk)) >= 8)
     filler = fill_up(disk)
@@ -87,7 +88,7 @@ def test_a_full_disk_ends_a_sweep_in_order_and_with_space_it_ends_the_same(
 def test_a_store_that_is_taken_away_ends_a_sweep_in_order_and_back_again_it_ends_the_same(
     reference: dict[str, Any], tmp_path: Path, mark: str
 ) -> None:
-    store = prepared(tmp_path) / "w2s-runs"
+    store = prepared(tmp_path, resources={"store_patience": 5}) / "w2s-runs"
     driver = start_driver(tmp_path, mark, "run", "quickstart.yaml", log="gone")
     until(lambda: len(stored_addresses(store)) >= 8)
     store.rename(tmp_path / "elsewhere")

@@ -20,6 +20,7 @@ from harness import (
     prepared,
     repeated,
     run_sweep,
+    said,
     stage_count,
     start_driver,
     starts,
@@ -37,10 +38,6 @@ def mark(tmp_path: Path) -> Any:
     """What marks a test's processes; none outlives it."""
     yield str(tmp_path)
     end_all(str(tmp_path), patience=0)
-
-
-def said(folder: Path, log: str) -> str:
-    return (folder / f"{log}.err").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("first", range(0, _SEEDS, _KILLS))
