@@ -14,12 +14,12 @@ class Proxy:
 
     Args:
         target: the port.
-        share: of the connections that are dropped.
-        seed: which ones, and after how many bytes.
+        mean: bytes after which a connection is dropped, on average; None drops none.
+        seed: after how many exactly.
     """
 
-    def __init__(self, target: int, share: float, seed: int) -> None:
-        self._target, self._share, self._dice = target, share, random.Random(seed)
+    def __init__(self, target: int, mean: int | None, seed: int) -> None:
+        self._target, self._mean, self._dice = target, mean, random.Random(seed)
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listening.getsockname()[1])
         self.dropped = 0
@@ -27,15 +27,15 @@ class Proxy:
 
     def close(self) -> None:
         """Takes no more connections."""
+        with suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits; closing alone does not
         self._listening.close()
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 client, _ = self._listening.accept()
-                drops = self._dice.random() < self._share
-                budget = self._dice.randrange(3000) if drops else None
-                self.dropped += drops
+                budget = None if self._mean is None else self._dice.randrange(2 * self._mean)
                 threading.Thread(target=self._serve, args=(client, budget), daemon=True).start()
 
     def _serve(self, client: socket.socket, budget: int | None) -> None:
@@ -45,31 +45,31 @@ class Proxy:
         except OSError:
             client.close()
             return
-        back = threading.Thread(target=_forward, args=(server, client, budget), daemon=True)
+        back = threading.Thread(target=self._forward, args=(server, client, budget), daemon=True)
         back.start()
-        _forward(client, server, budget)
+        self._forward(client, server, budget)
         back.join()
         for end in (client, server):
             end.close()
 
-
-def _forward(source: socket.socket, sink: socket.socket, budget: int | None) -> None:
-    with suppress(OSError):
-        while block := source.recv(_BLOCK):
-            if budget is not None and len(block) > budget:
-                sink.sendall(block[:budget])
-                break
-            sink.sendall(block)
-            budget = None if budget is None else budget - len(block)
-    for end in (source, sink):
+    def _forward(self, source: socket.socket, sink: socket.socket, budget: int | None) -> None:
         with suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
+            while block := source.recv(_BLOCK):
+                if budget is not None and len(block) > budget:
+                    sink.sendall(block[:budget])
+                    self.dropped += 1
+                    break
+                sink.sendall(block)
+                budget = None if budget is None else budget - len(block)
+        for end in (source, sink):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
-def dropping(target: int, share: float = 0.2, seed: int = 0) -> Iterator[Proxy]:
+def dropping(target: int, mean: int | None, seed: int = 0) -> Iterator[Proxy]:
     """Gives a proxy in front of the port `target`."""
-    proxy = Proxy(target, share, seed)
+    proxy = Proxy(target, mean, seed)
     try:
         yield proxy
     finally:

@@ -25,7 +25,6 @@ from harness import (
 )
 from proxy import dropping
 
-from w2s_ray.spec import Tracking
 from w2s_ray.stages.integrity import check_stage
 from w2s_ray.tracking.ui import choose_port, ui_command, ui_environment, wait_until_up
 
@@ -143,8 +142,9 @@ def test_training_goes_on_while_mlflow_hangs_and_what_it_missed_is_shown_once_la
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     runs = {key: value for key, value in reference.items() if key.startswith("mlflow")}
     port = choose_port(None)
-    with dropping(port, share=0.0) as calm, server(tmp_path, port) as group:
-        prepared(tmp_path, tracking=Tracking(uri=f"http://127.0.0.1:{calm.port}"))
+    with dropping(port, mean=None) as calm, server(tmp_path, port) as group:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{calm.port}")
+        prepared(tmp_path)
         driver = start_driver(tmp_path, mark, "run", "quickstart.yaml", log="hangs")
         until(lambda: len(mlflow_runs(tmp_path / "served.db")) > 1)
         os.killpg(group, signal.SIGSTOP)
@@ -157,7 +157,7 @@ def test_training_goes_on_while_mlflow_hangs_and_what_it_missed_is_shown_once_la
     assert differences(runs, mlflow_runs(tmp_path / "served.db")) == []
     for path in tmp_path.glob("served.db*"):
         path.unlink()
-    with server(tmp_path, port), dropping(port, share=0.02) as torn:
+    with server(tmp_path, port), dropping(port, mean=150_000) as torn:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{torn.port}")
         track_until_done(tmp_path, mark, "anew")
         assert torn.dropped > 0
