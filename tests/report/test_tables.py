@@ -104,4 +104,6 @@ def test_numbers_are_written_alike_everywhere() -> None:
 
 def test_settings_that_show_ground_truth_to_the_student_say_so() -> None:
     assert settings({"labels.truth": 0.1}) == "labels.truth=0.1 (its labels know ground truth)"
+    assert settings({"select": "truth"}) == "select=truth (stopped by ground truth, a cheat)"
+    assert settings({"select": "weak"}) == "select=weak"
     assert "ground truth" not in settings({"labels.truth": 0.0, "labels.harden": True})

@@ -50,10 +50,11 @@ def share(value: float | None) -> str:
 
 
 def settings(params: Mapping[str, Value]) -> str:
-    """Returns parameters as in `lr=0.002, epochs=7`; says so if the student was shown ground truth of its half."""
+    """Returns parameters as in `lr=0.002, epochs=7`; says so if ground truth helped the student in a way it may not."""
     shown = (f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in params.items())
     told = " (its labels know ground truth)" if label_settings(params).read_truth else ""
-    return (", ".join(shown) or "the model's own") + told
+    stopped = " (stopped by ground truth, a cheat)" if params.get("select") == "truth" else ""
+    return (", ".join(shown) or "the model's own") + told + stopped
 
 
 def answer_of(pairing: PairingAnswer) -> str:
