@@ -10,7 +10,7 @@ from w2s_ray.spec import Loss, Training
 from w2s_ray.training.evaluate import predict
 from w2s_ray.training.inputs import FeatureInputs
 from w2s_ray.training.loop import Problem, finetune, seed_everything
-from w2s_ray.training.losses import batch_prior, harden, is_balanced
+from w2s_ray.training.losses.confidence import batch_prior, harden, is_balanced
 
 COUNT, HELD, CLASSES = 240, 120, 3
 
