@@ -15,6 +15,7 @@ from w2s_ray.search.folder import load_record, load_spec
 from w2s_ray.search.plan import make_plan
 from w2s_ray.search.record import SweepRecord
 from w2s_ray.spec import Sweep, replace, yaml
+from w2s_ray.spec.method import DEFAULTS
 from w2s_ray.stages.store import Store
 
 LR = {"lr": {"log_uniform": [2e-4, 1e-2]}}
@@ -181,6 +182,40 @@ def test_a_bad_student_is_pruned_and_told_so_with_its_values(tmp_path: Path) -> 
     assert all(trial.intermediate and not trial.values for trial in pruned)
     assert {trial.state for trial in record.trials} == {"pruned", "complete"}
     assert not list((store.root / "work").glob("*"))
+
+
+def test_every_method_runs_in_ray_and_is_shown_and_reported(decoder: Path, tmp_path: Path) -> None:
+    settings: dict[str, dict[str, Any]] = {method: {} for method in DEFAULTS}
+    settings["naive"] = {
+        "labels.probe": "knn-filter",
+        "labels.neighbours": 5,
+        "labels.keep": 0.8,
+        "labels.harden": True,
+    }
+    settings["bootstrap"] = {"fresh": True, "loss": "product"}
+    settings["prompt"] = {"shots": 2}
+    strong = {"source": str(decoder), "max_length": 32, "baseline": {"epochs": 2, "eval_every": 5}}
+    sweep = reduced_quickstart(search={"trials": len(DEFAULTS)})
+    sweep = replace(
+        sweep,
+        models={**sweep.models, "minilm-5": strong},
+        pairings=({"weak": "minilm-0", "strong": "minilm-5", "intermediates": ("minilm-1",)},),
+        methods=settings,
+        space={},
+        seeds=(0,),
+    )
+    (tmp_path / "all.yaml").write_text(yaml.dump(sweep), encoding="utf-8")
+    w2s("run", "all.yaml", cwd=tmp_path)
+    store = Store(tmp_path / "w2s-runs")
+    record = load_record(store, load_spec(store, "quickstart"))
+    assert [(trial.method, trial.state, trial.error) for trial in record.trials] == [
+        (method, "complete", None) for method in DEFAULTS
+    ]
+    told = json.loads(w2s("report", "quickstart", "--json", cwd=tmp_path))
+    assert [answer["method"] for answer in told["pairings"][0]["methods"]] == list(DEFAULTS)
+    with sqlite3.connect(store.root / "mlflow.db") as database:
+        shown = database.execute("select value from tags where key = 'method'").fetchall()
+    assert sorted(method for (method,) in shown) == sorted(DEFAULTS)
 
 
 def with_a_model_that_cannot_be(sweep: Sweep) -> Sweep:
