@@ -21,6 +21,11 @@ from optuna.storages.journal import BaseJournalBackend
 
 from w2s_ray.stages.errors import StoreUnavailableError
 
+LAST_ASKED = "stages"
+"""The attribute of a trial that is written last when it is asked."""
+
+_CREATE_TRIAL, _SET_USER_ATTRIBUTE = 4, 8  # op_code of Optuna's journal
+
 
 class StudyDamagedError(ValueError):
     """The journal holds a line that nobody wrote so."""
@@ -122,14 +127,38 @@ def damage_named(path: Path, line: Callable[[], int]) -> Iterator[None]:
 
 
 def mend_journal(path: Path) -> None:
-    """Cuts off a last line that a dying writer did not finish, so that the next one does not go on in it."""
+    """Cuts off what a dying writer did not finish: a last line, and a trial that was only half asked.
+
+    What was drawn for the first half of a trial's parameters is lost with the writer, and the rest would be drawn
+    otherwise than an uninterrupted search would have; so the trial is asked again from its beginning.
+    """
     if not path.exists():
         return
     with path.open("r+b") as file:
         content = file.read()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            file.truncate(whole)
+        whole = content[: content.rfind(b"\n") + 1]
+        end = _half_asked(whole)
+        if end < len(content):
+            file.truncate(end)
+
+
+def _half_asked(whole: bytes) -> int:
+    """Returns where the last trial begins if it was not asked to its end, else the length of it all."""
+    after = len(whole)
+    for line in reversed(whole.splitlines(keepends=True)):
+        begins = after - len(line)
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            return len(whole)  # altered: whoever opens it says so
+        if not isinstance(entry, dict):
+            return len(whole)
+        if entry.get("op_code") == _SET_USER_ATTRIBUTE and LAST_ASKED in entry.get("user_attr", ()):
+            return len(whole)
+        if entry.get("op_code") == _CREATE_TRIAL:
+            return begins
+        after = begins
+    return len(whole)
 
 
 def _write_all(file: io.RawIOBase, content: bytes) -> None:

@@ -29,7 +29,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.methods.experiment import default_params
-from w2s_ray.search.journal import mend_journal, open_journal
+from w2s_ray.search.journal import LAST_ASKED, mend_journal, open_journal
 from w2s_ray.search.naming import comparable_prefix, save_names, study_names
 from w2s_ray.search.samplers import pruner_for, sampler_for
 from w2s_ray.search.seeding import Proposal, seeds_for
@@ -77,6 +77,7 @@ class Study:
         self.sweep, self._parts, self._path = parts.sweep, parts, path
         self.is_new, self.seeded, self.left_aside = False, 0, 0
         self._storage, self._file = open_journal(path)
+        self._broken = False
         names = study_names(parts)
         self._studies = [
             self._open_study(name, pairing, warm_start)
@@ -121,10 +122,9 @@ class Study:
 
     def report(self, number: int, step: int, value: float) -> bool:
         """Writes an intermediate value; returns whether the trial should be pruned."""
-        trial = self._open_trial(number)
         with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-            self._durably(lambda: trial.report(value, step))
-        return trial.should_prune()
+            self._durably(lambda: self._open_trial(number).report(value, step))
+        return self._open_trial(number).should_prune()
 
     def trials(self) -> list[tuple[int, FrozenTrial]]:
         """Returns number and Optuna trial of every trial, by number; any thread may ask."""
@@ -153,8 +153,7 @@ class Study:
     def _durably(self, write: Callable[[], _Written]) -> _Written:
         """Returns what `write` returns, once it is on the disk; it may be called again after it wrote a part.
 
-        While the journal's disk is full or gone, waits and tries again. What a failed write left of a line is cut off,
-        or the next one would go on in it.
+        While the journal's disk is full or gone, waits and tries again.
 
         Raises:
             StoreUnavailableError: it lasted longer than the sweep's `store_patience`.
@@ -162,19 +161,28 @@ class Study:
         deadline = time.monotonic() + self.sweep.resources.store_patience
         while True:
             try:
-                with store_errors(self._path.parents[2], "writing the study"), self._file.together():
-                    return write()
+                with store_errors(self._path.parents[2], "writing the study"):
+                    if self._broken:
+                        self._reopen()
+                    with self._file.together():
+                        return write()
             except StoreUnavailableError as error:
-                with contextlib.suppress(OSError):
-                    mend_journal(self._path)
+                self._broken = True
                 if time.monotonic() >= deadline:
                     raise
                 _log.warning("%s Waiting for it.", error)
                 time.sleep(_PAUSE_SECONDS)
 
+    def _reopen(self) -> None:
+        """Forgets what a failed write left half done, on the disk and in memory."""
+        mend_journal(self._path)
+        self._storage, self._file = open_journal(self._path)
+        names = [study.study_name for study in self._studies]
+        pruner = pruner_for(self.sweep.search.pruner)
+        self._studies = [optuna.load_study(study_name=name, storage=self._storage, pruner=pruner) for name in names]
+        self._broken = False
+
     def _is_turn(self) -> bool:
-        if self._adopted:  # the last of them may be half asked, and must not know more than when it was begun
-            return False
         return self._asked >= self.budget or self._asked - self._told >= self.sweep.search.parallelism
 
     def _counts(self) -> tuple[int, int]:
@@ -236,7 +244,7 @@ class Study:
         return optuna.Trial(self._study(number), self._frozen(number)._trial_id)
 
     def _experiment(self, number: int) -> Experiment:
-        """Asks Optuna for trial `number`, or takes it up where it was left: half asked, or asked and not told."""
+        """Asks Optuna for trial `number`, or takes it up where it was left: asked and not told."""
         study = self._study(number)
         study.sampler = sampler_for(self.sweep.search, number, startup=len(self._methods) + 2)
         proposal = self._fixed_proposal(number)
@@ -250,7 +258,7 @@ class Study:
             role: [one.address for one in of_role] for role, of_role in stages_of(self._parts, experiment).items()
         }
         trial.set_user_attr("method", experiment.method)
-        trial.set_user_attr("stages", json.dumps(stages))
+        trial.set_user_attr(LAST_ASKED, json.dumps(stages))
         return experiment
 
     def _fixed_proposal(self, number: int) -> Proposal | None:

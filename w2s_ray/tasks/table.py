@@ -116,7 +116,7 @@ def _read_json_lines(path: Path, columns: Columns) -> Iterator[Row]:
             continue
         try:
             values = json.loads(line.decode("utf-8-sig", errors="surrogateescape"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             malformed.add(number, f"not valid JSON: {error}")
             continue
         if not isinstance(values, dict):
