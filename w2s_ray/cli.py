@@ -5,6 +5,7 @@ Results go to standard output, progress and errors to standard error. Exit codes
 """
 
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from w2s_ray.search.signals import INTERRUPTED
+from w2s_ray.search.signals import INTERRUPTED, orderly_interrupts
 from w2s_ray.spec import Search, SpecError, Sweep, replace, yaml
 from w2s_ray.spec.sweep import DEFAULT_STORE
 from w2s_ray.stages.store import Store
@@ -77,7 +78,7 @@ def run(
     take_over: TakeOver = False,
 ) -> None:
     """Run a sweep, or carry on with it: what is finished is never done again."""
-    with _early_interrupts():
+    with _interruptible():
         sweep = _sweep(_load(spec), store, trials)
         _mention_other_stores(sweep)
         _run(sweep, warm_start, take_over)
@@ -86,7 +87,7 @@ def run(
 @app.command(epilog="Example: w2s resume quickstart --trials 48")
 def resume(name: Name, store: StoreOption = None, trials: Trials = None, take_over: TakeOver = False) -> None:
     """Carry on with a sweep by its name, with the spec kept beside its study."""
-    with _early_interrupts():
+    with _interruptible():
         from w2s_ray.search.folder import load_spec
 
         folder = _store_of(name, store)
@@ -205,12 +206,18 @@ def main() -> None:
 
 
 @contextmanager
-def _early_interrupts() -> Iterator[None]:
-    """Says what to do after a Ctrl-C before the driver listens for it; typer would end without a word."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        _fail("interrupted before the sweep was opened; the same command starts or resumes it", INTERRUPTED)
+def _interruptible() -> Iterator[None]:
+    """Answers Ctrl-C and SIGTERM before and after the driver listens for them.
+
+    Typer would end without a word before, and Python with a traceback while it closes down a finished run.
+    """
+    with orderly_interrupts(lambda: None):
+        try:
+            yield
+        except KeyboardInterrupt:
+            _fail("interrupted before the sweep was opened; the same command starts or resumes it", INTERRUPTED)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _report(records: list[Any], html: Path | None, as_json: bool, is_opened: bool) -> None:
@@ -242,14 +249,13 @@ def _run(sweep: Sweep, warm_start: str | None, take_over: bool) -> None:
     from w2s_ray.search.driver import run as run_sweep
 
     try:
-        record = run_sweep(sweep, warm_start=warm_start, take_over=take_over)
+        print_report(answers(run_sweep(sweep, warm_start=warm_start, take_over=take_over)), _console())
     except KeyboardInterrupt:
         _fail(f"interrupted; carry on with: w2s resume {sweep.name} --store {Store(sweep.store).root}", INTERRUPTED)
     except RayStartError as error:
         _fail(f"{error}; carry on with: w2s resume {sweep.name} --store {Store(sweep.store).root}", 1)
     except SweepFailedError as error:
         _fail(f"{error}; mend the cause and run again, or see: w2s status {sweep.name}", 1)
-    print_report(answers(record), _console())
 
 
 def _sweep(sweep: Sweep, store: str | None, trials: int | None) -> Sweep:
