@@ -85,6 +85,7 @@ class StudyMachine(RuleBasedStateMachine):
         assert experiment.number not in self.running, "asked twice"
         assert experiment.number not in self.ended, "asked again after its end"
         self.running[experiment.number] = experiment
+        self.told = self.count_told()  # what was told early may enter when the next trial is asked
 
     @precondition(lambda self: self.running)
     @rule(data=st.data())
