@@ -1,9 +1,7 @@
 """The study proposes the same whatever the order in which trials end, and forgets nothing when its driver dies."""
 
-import os
 import random
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Timer
@@ -180,14 +178,8 @@ def test_grid_search_visits_every_point_once(sweep: Sweep, tmp_path: Path) -> No
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 256 KB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk]).returncode:
-        pytest.skip("needs the right to mount a file system")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
+def small_disk(disk_of: Callable[[str], Path]) -> Path:
+    return disk_of("256k")
 
 
 def test_a_disk_that_is_full_for_a_while_neither_loses_nor_tears_a_trial(
