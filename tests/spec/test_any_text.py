@@ -60,6 +60,11 @@ def check(path: Path, content: bytes) -> None:
     assert said.startswith(str(path)), said
 
 
+def test_a_version_declared_in_the_middle_of_a_file_is_a_clear_error(tmp_path: Path) -> None:
+    # Here the parser fails with a bare KeyError, not with its own error.
+    check(tmp_path / "version.yaml", b"<<: encoder\n%YAML 9.9\n---\n" + QUICKSTART)
+
+
 @settings(max_examples=150, deadline=None)
 @given(content=altered())
 def test_an_altered_spec_is_a_sweep_or_a_clear_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
 
 from w2s_ray.spec.problems import Place, Problem, SpecError, did_you_mean
 from w2s_ray.spec.sweep import Sweep
@@ -73,8 +73,9 @@ def _tree(text: str, file: str) -> CommentedMap:
         raise SpecError(
             [Problem((), f"not valid YAML: {message}", "check indentation and quotes", file, line)]
         ) from None
-    except (YAMLError, ValueError, RecursionError) as error:
-        raise SpecError([Problem((), f"not valid YAML: {str(error).splitlines()[0]}", "", file)]) from None
+    except Exception as error:  # on broken text the parser also fails in ways it does not declare: a KeyError, say
+        message = next(iter(str(error).splitlines()), type(error).__name__)
+        raise SpecError([Problem((), f"not valid YAML: {message}", "check indentation and quotes", file)]) from None
     if not isinstance(tree, CommentedMap):
         raise SpecError(
             [Problem((), "a sweep is a mapping that starts with 'name:'", "see sweeps/quickstart.yaml", file, 1)]
