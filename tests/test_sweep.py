@@ -158,9 +158,13 @@ def test_what_a_finished_sweep_lost_is_made_again_to_the_letter(folder: Path) ->
     assert w2s("report", "quickstart", "--json", cwd=folder) == answer
 
 
-def test_the_same_spec_and_seeds_give_the_same_numbers_from_an_empty_store(folder: Path, tmp_path: Path) -> None:
+def test_the_same_spec_gives_the_same_numbers_from_an_empty_store_also_if_tune_is_begun_anew_every_two_trials(
+    folder: Path, tmp_path: Path
+) -> None:
     (tmp_path / "quickstart.yaml").write_text(yaml.dump(reduced_quickstart()), encoding="utf-8")
-    w2s("run", "quickstart.yaml", cwd=tmp_path)
+    rounds = "from w2s_ray.search import driver; driver._trials_a_round = lambda parallelism: 2"
+    command = [sys.executable, "-c", f"{rounds}; from w2s_ray.cli import main; main()", "run", "quickstart.yaml"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=400)
     first, second = Store(folder / "w2s-runs"), Store(tmp_path / "w2s-runs")
     assert numbers(load_record(second, load_spec(second, "quickstart"))) == numbers(
         load_record(first, load_spec(first, "quickstart"))
