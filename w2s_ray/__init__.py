@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from w2s_ray.spec import (
     Columns,
+    Difficulty,
     Dimension,
     Loss,
     Model,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Columns",
+    "Difficulty",
     "Dimension",
     "Loss",
     "Model",

@@ -24,12 +24,17 @@ IDENTITY: dict[str, Any] = {
     "task.columns.text": "body",
     "task.columns.label": "class",
     "task.columns.group": "author",
+    "task.columns.difficulty": "level",  # with difficulty: {by: column}
     "task.splits.weak": 42,
     "task.splits.student": 42,
     "task.splits.validation": 42,
     "task.splits.test": 42,
     "task.classes": ["0", "1"],
     "task.balance": False,
+    # On a task that tells easy from hard.
+    "task.difficulty.by": "rating",
+    "task.difficulty.easy": 0.3,
+    "task.difficulty.hard": 0.3,
     "task.seed": 7,
     "models.source": "smollm2-135m",
     "models.revision": "0" * 40,  # on a hub model
@@ -171,6 +176,10 @@ def test_a_field_that_can_change_a_number_changes_an_address(field: str, data: d
     if train:
         data = {**data, "methods": {"naive": {}}}
         data = changed(data, "models.train", train)
+    if field.startswith("task.difficulty."):
+        data = changed(changed(data, "task.source", "movie-reviews"), "task.difficulty", {"by": "length"})
+    if field == "task.columns.difficulty":
+        data = changed(changed(data, "task.difficulty", {"by": "column"}), field, "grade")
     other = changed(data, field, value)
     assert Sweep.model_validate(other) != Sweep.model_validate(data), "the table holds the value that it has"
     assert addresses(other) != addresses(data)

@@ -53,6 +53,7 @@ class Parts:
             splits=task.splits,
             classes=task.classes,
             balance=task.balance,
+            difficulty=task.difficulty,
             seed=task.seed,
         )
         execution = Execution(

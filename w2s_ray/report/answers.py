@@ -15,6 +15,7 @@ from w2s_ray.report.statistics import UNDEFINED, Interval, accuracy_interval, di
 from w2s_ray.search.record import COMPLETE, SweepRecord, TrialRecord
 from w2s_ray.spec.method import Value
 from w2s_ray.spec.model import Pairing
+from w2s_ray.tasks import difficulty
 from w2s_ray.tasks.clean import in_words
 
 CONFIDENCE = 0.95
@@ -108,6 +109,7 @@ class Report:
         num_test: examples of the test split; None while no trial is finished.
         budget: trials that the spec asks for, over all pairings.
         left_out: which rows of the data were unfit, in words; empty if none or while no trial is finished.
+        easy_to_hard: how easy and hard examples were told apart, in words; empty if they were not, or likewise.
     """
 
     sweep: str
@@ -117,6 +119,7 @@ class Report:
     num_test: int | None
     budget: int
     left_out: str
+    easy_to_hard: str
     pairings: tuple[PairingAnswer, ...]
 
 
@@ -132,6 +135,7 @@ def answers(record: SweepRecord, bench: Bench | None = None) -> Report:
         ValueError: trials of one pairing were measured against different baselines.
     """
     bench = bench or Bench(record.store)
+    data = _data(record)
     return Report(
         sweep=record.sweep.name,
         task=record.sweep.task.source,
@@ -139,7 +143,8 @@ def answers(record: SweepRecord, bench: Bench | None = None) -> Report:
         selected_by=record.sweep.objective.labels,
         num_test=_num_test(record, bench),
         budget=record.sweep.search.trials,
-        left_out=_left_out(record),
+        left_out=in_words(data),
+        easy_to_hard=difficulty.in_words(data),
         pairings=tuple(_pairing_answer(record, bench, pairing) for pairing in record.sweep.pairings),
     )
 
@@ -279,9 +284,10 @@ def _num_test(record: SweepRecord, bench: Bench) -> int | None:
     return len(_test(bench, trial, "student").ids) if trial else None
 
 
-def _left_out(record: SweepRecord) -> str:
+def _data(record: SweepRecord) -> Mapping[str, Any]:
+    """Returns the summary of the examples; empty while no trial is finished."""
     trial = next((trial for trial in record.trials if trial.state == COMPLETE), None)
     if trial is None:
-        return ""
+        return {}
     student = record.store.get(trial.stages["student"][0]).record
-    return in_words(record.store.get(student.identity["inputs"]["examples"]).record.summary)
+    return record.store.get(student.identity["inputs"]["examples"]).record.summary

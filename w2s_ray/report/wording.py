@@ -112,7 +112,7 @@ def notes_of(report: Report) -> list[str]:
         notes.append("Compare PGR within a pairing: across pairings the smallest gap has the noisiest PGR.")
     for pairing in report.pairings:
         notes += [f"{pairing.name}: {note}" for note in _pairing_notes(pairing)]
-    return [*notes, *([report.left_out] if report.left_out else []), _count_note(report)]
+    return [*notes, *(note for note in (report.easy_to_hard, report.left_out) if note), _count_note(report)]
 
 
 def _against_default(pairing: PairingAnswer) -> str:

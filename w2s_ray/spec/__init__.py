@@ -7,11 +7,12 @@ from w2s_ray.spec.resources import ResourcePlan, Resources
 from w2s_ray.spec.search import Objective, Pruner, Search, Tracking
 from w2s_ray.spec.space import Dimension, When
 from w2s_ray.spec.sweep import Sweep
-from w2s_ray.spec.task import Columns, Splits, Task
+from w2s_ray.spec.task import Columns, Difficulty, Splits, Task
 from w2s_ray.spec.training import Loss, Training
 
 __all__ = [
     "Columns",
+    "Difficulty",
     "Dimension",
     "Frozen",
     "Loss",

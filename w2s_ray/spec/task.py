@@ -1,8 +1,8 @@
 """What is to be learned: where the examples come from and how many go to each split."""
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from w2s_ray.spec.base import Frozen
 
@@ -24,6 +24,27 @@ class Columns(Frozen):
     text: str = "text"
     label: str = "label"
     group: str | None = Field(default=None, description="rows that share it stay in one split")
+    difficulty: str | None = Field(
+        default=None,
+        description="a number that is larger for harder rows; for difficulty: {by: column}",
+        json_schema_extra={"since_default": True},
+    )
+
+
+class Difficulty(Frozen):
+    """The weak supervisor learns from easy examples; student, validation and test hold hard ones, class by class."""
+
+    by: Literal["column", "rating", "length"] = Field(
+        description="the table's own column, how near its class's border a text was rated (sets of ratings), or words"
+    )
+    easy: float = Field(default=0.5, gt=0, lt=1, description="share of each class that is easy")
+    hard: float = Field(default=0.5, gt=0, lt=1, description="share of each class that is hard")
+
+    @model_validator(mode="after")
+    def _shares_do_not_overlap(self) -> "Difficulty":
+        if self.easy + self.hard > 1:
+            raise ValueError(f"easy and hard are at most 1 together, got {self.easy:g} and {self.hard:g}")
+        return self
 
 
 class Task(Frozen):
@@ -44,6 +65,11 @@ class Task(Frozen):
     balance: bool = Field(
         default=True,
         description="as many examples of each class in a split, or as the data has them",
+        json_schema_extra={"since_default": True},
+    )
+    difficulty: Difficulty | None = Field(
+        default=None,
+        description="easy examples for the weak supervisor and hard ones for all else; null mixes them",
         json_schema_extra={"since_default": True},
     )
     seed: int = Field(default=0, ge=0, description="which of the possible splits")
@@ -67,3 +93,12 @@ class Task(Frozen):
         if isinstance(classes, tuple) and count != len(classes):
             raise ValueError("a class is listed twice")
         return classes
+
+    @model_validator(mode="after")
+    def _difficulty_has_its_column(self) -> "Task":
+        by_column = self.difficulty is not None and self.difficulty.by == "column"
+        if by_column and self.columns.difficulty is None:
+            raise ValueError("difficulty: {by: column} needs columns.difficulty, the column's name")
+        if self.columns.difficulty is not None and not by_column:
+            raise ValueError("columns.difficulty does nothing without difficulty: {by: column}; set it, or remove it")
+        return self

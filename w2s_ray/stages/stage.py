@@ -16,7 +16,7 @@ from w2s_ray.labels import partly_true
 from w2s_ray.spec.base import Frozen
 from w2s_ray.spec.model import Train
 from w2s_ray.spec.resources import Resources
-from w2s_ray.spec.task import Columns, Splits
+from w2s_ray.spec.task import Columns, Difficulty, Splits
 from w2s_ray.spec.training import Loss, Training
 from w2s_ray.stages.fingerprint import address_of, encode
 from w2s_ray.stages.operations import Operation, reads_truth
@@ -40,6 +40,7 @@ class LoadExamples(Settings):
     splits: Splits
     classes: tuple[str, ...] | int | None = Field(default=None, json_schema_extra={"since_default": True})
     balance: bool = Field(default=True, json_schema_extra={"since_default": True})
+    difficulty: Difficulty | None = Field(default=None, json_schema_extra={"since_default": True})
     seed: int
 
 

@@ -11,6 +11,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 from w2s_ray.tasks.row import Row
@@ -29,12 +30,14 @@ class Example:
         text: as it is in the source.
         label: the class by name.
         groups: all that the text's rows belong to; empty if it stands alone.
+        difficulty: mean of the text's rows, larger is harder; None if the source does not say.
     """
 
     id: str
     text: str
     label: str
     groups: frozenset[str] = frozenset()
+    difficulty: float | None = None
 
 
 @dataclass
@@ -142,7 +145,9 @@ def _one(key: str, rows: list[Row], dropped: Dropped) -> Iterator[Example]:
     assert kept.text is not None
     assert kept.label is not None
     digest = hashlib.sha256(key.encode()).hexdigest()
-    yield Example(digest[:16], kept.text, kept.label, frozenset(row.group for row in rows if row.group is not None))
+    groups = frozenset(row.group for row in rows if row.group is not None)
+    told = [row.difficulty for row in rows if row.difficulty is not None]
+    yield Example(digest[:16], kept.text, kept.label, groups, fmean(told) if told else None)
 
 
 def summary_of(dropped: Dropped) -> Mapping[str, object]:

@@ -41,8 +41,13 @@ def read(source: str, columns: Columns) -> list[Row]:
 
 def fingerprint(rows: Iterable[Row]) -> str:
     """Returns the sha256 of what rows hold, in whatever order."""
-    lines = sorted(json.dumps([row.text, row.label, row.group, row.problem]) for row in rows)
+    lines = sorted(json.dumps([row.text, row.label, row.group, row.problem, *_given(row.difficulty)]) for row in rows)
     return f"rows@{hashlib.sha256(chr(10).join(lines).encode()).hexdigest()}"
+
+
+def _given(difficulty: float | None) -> list[float]:
+    """Rows without a difficulty are known by what they were known by before there was one."""
+    return [] if difficulty is None else [difficulty]
 
 
 def _call(source: str) -> Iterable[Any]:

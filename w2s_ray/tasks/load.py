@@ -12,6 +12,7 @@ from w2s_ray.stages.artifacts import Examples
 from w2s_ray.stages.stage import Execution, LoadExamples
 from w2s_ray.tasks import code, hub, public, sentiment, table
 from w2s_ray.tasks.clean import Dropped, Example, classes_of, clean, summary_of
+from w2s_ray.tasks.difficulty import borders_of
 from w2s_ray.tasks.row import Row
 from w2s_ray.tasks.split import split
 
@@ -20,8 +21,9 @@ def fingerprint(task: Task) -> tuple[str, str | None]:
     """Returns what identifies the content of the source and of the test source. Downloads nothing, calls a function.
 
     Raises:
-        ValueError: one of them names nothing, or no commit pins it.
+        ValueError: one of them names nothing, no commit pins it, or it does not tell the difficulty that is asked for.
     """
+    _check_difficulty(task)
     test = None if task.test_source is None else _fingerprint(task.test_source, task.revision, task.columns)
     return _fingerprint(task.source, task.revision, task.columns), test
 
@@ -44,7 +46,8 @@ def load_examples(settings: LoadExamples, execution: Execution) -> tuple[Example
     Returns:
         The examples, ordered by split and then by hash, and a summary as plain data: `rows` that were read, `kept`
         after cleaning, `dropped` and the first `dropped_rows` by reason, `unused` ones that no split asked for,
-        examples of each of the `splits`, `class_names`, and `classes` of each split.
+        examples of each of the `splits`, `class_names`, `classes` of each split, and where easy ends and hard begins
+        if the task tells them apart.
 
     Raises:
         ValueError: a source is malformed, changed since the sweep was planned, or holds too few examples.
@@ -58,9 +61,25 @@ def load_examples(settings: LoadExamples, execution: Execution) -> tuple[Example
     classes = classes_of(rows, settings.classes)
     examples = clean(rows, classes, dropped)
     tests = None if test_rows is None else clean(test_rows, classes, dropped)
-    splits = split(examples, classes, settings.splits, settings.seed, tests, dropped, settings.balance)
-    read = len(rows) + len(test_rows or ())
-    return _stored(splits, classes), _summary(read, splits, classes, dropped)
+    borders = None if settings.difficulty is None else borders_of(examples, classes, settings.difficulty)
+    splits = split(examples, classes, settings.splits, settings.seed, tests, dropped, settings.balance, borders)
+    summary = _summary(len(rows) + len(test_rows or ()), splits, classes, dropped)
+    return _stored(splits, classes), summary if borders is None else {**summary, "difficulty": borders.summary()}
+
+
+def _check_difficulty(task: Task) -> None:
+    asked = None if task.difficulty is None else task.difficulty.by
+    sources = [source for source in (task.source, task.test_source) if source is not None]
+    for source in sources if asked == "rating" else ():
+        if source not in sentiment.SETS:
+            known = ", ".join(sentiment.SETS)
+            raise ValueError(
+                f"task.difficulty.by: rating is told by {known} alone, not by {source!r}; use column or length"
+            )
+    for source in sources if asked == "column" else ():
+        if source in sentiment.SETS or source in public.TASKS:
+            fix = "rating or length" if source in sentiment.SETS else "length"
+            raise ValueError(f"task.difficulty.by: {source!r} has no column for it; use {fix}")
 
 
 def _verified_rows(source: str, expected: str, revision: str | None, settings: LoadExamples) -> list[Row]:

@@ -14,6 +14,7 @@ class Row:
         label: the class by name; None if it has none.
         group: rows that share one stay in one split; None if the row stands alone.
         problem: why the reader found it unfit, or empty.
+        difficulty: larger is harder; None if the source does not say.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Row:
     label: str | None
     group: str | None = None
     problem: str = ""
+    difficulty: float | None = None
 
 
 def cell(value: object) -> str | None:
@@ -32,3 +34,14 @@ def cell(value: object) -> str | None:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value).strip() or None
+
+
+def as_number(value: object) -> float | None:
+    """Returns a cell as a finite number, however it was stored; None if it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None

@@ -79,8 +79,9 @@ def _row(name: str, line: bytes, by_document: bool, neutral: bool) -> Row:
     group = number.partition("_")[0] if by_document else None
     if not -4 <= rating <= 4:
         return Row(name, text, None, group, problem="rating outside [-4, 4]")
+    difficulty = -abs(abs(rating) - NEUTRAL)  # a text is harder, the nearer it was rated to the border of its class
     if abs(rating) >= NEUTRAL:
-        return Row(name, text, "positive" if rating > 0 else "negative", group)
+        return Row(name, text, "positive" if rating > 0 else "negative", group, difficulty=difficulty)
     if neutral:
-        return Row(name, text, "neutral", group)
+        return Row(name, text, "neutral", group, difficulty=difficulty)
     return Row(name, text, None, group, problem=f"neutral: rating within {NEUTRAL} of zero")

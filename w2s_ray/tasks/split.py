@@ -8,7 +8,8 @@ asked for, and on no other row: adding rows can take an example's place within i
 
 A range is as wide, relative to the others, as the split is large, plus three standard deviations of what falls into it
 by chance. `test: null` takes all that is balanced in a range as wide as the student's: a width that depended on the
-number of rows would move examples when rows are added. With a test file there are only the three other ranges.
+number of rows would move examples when rows are added. With a test file there are only the three other ranges. Where
+difficulty keeps a part of a range out of its split (`difficulty`), the range is wider in proportion.
 """
 
 import bisect
@@ -19,6 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from w2s_ray.spec.task import Splits
 from w2s_ray.tasks.clean import Dropped, Example
+from w2s_ray.tasks.difficulty import Borders
 
 TRAINING = ("weak", "student", "validation")
 TEST = "test"
@@ -32,6 +34,7 @@ def split(
     test_examples: Sequence[Example] | None = None,
     dropped: Dropped | None = None,
     balance: bool = True,
+    borders: Borders | None = None,
 ) -> dict[str, list[Example]]:
     """Divides examples, which have different texts, among the four splits.
 
@@ -43,6 +46,7 @@ def split(
         test_examples: those of the test file. An example whose text or group is among them is left out of training.
         dropped: told of what is left out so.
         balance: whether a split has as many examples of each class, or takes those with the smallest hashes.
+        borders: says which examples are easy or hard enough for a split; None takes all.
 
     Returns:
         Split to its examples, by hash. An example that no split asked for is in none.
@@ -51,7 +55,7 @@ def split(
         ValueError: a range holds too few examples (of a class), or a split is smaller than the number of classes.
     """
     key_of = clusters([*examples, *(test_examples or ())])
-    ranges = _ranges(sizes, len(classes) if balance else 1, with_test=test_examples is None)
+    ranges = _ranges(sizes, len(classes) if balance else 1, test_examples is None, borders)
     pools: dict[str, list[Example]] = {name: [] for name in (*TRAINING, TEST)}
     pools[TEST].extend(test_examples or ())
     tested = {key_of[example.id] for example in pools[TEST]}
@@ -61,9 +65,16 @@ def split(
             pools[_at(ranges, _place(key, seed))].append(example)
         elif dropped is not None:
             dropped.add("text or group is in the test file", f"text {example.text[:40]!r}")
-    if not balance:
-        return {name: _take(name, pools[name], sizes, seed) for name in pools}
-    return {name: _choose(name, pools[name], classes, sizes, seed) for name in pools}
+    if borders is not None:
+        pools = {name: [one for one in pool if borders.admit(name, one)] for name, pool in pools.items()}
+    try:
+        if not balance:
+            return {name: _take(name, pools[name], sizes, seed) for name in pools}
+        return {name: _choose(name, pools[name], classes, sizes, seed) for name in pools}
+    except ValueError as error:
+        if borders is None:
+            raise
+        raise ValueError(f"{error}; task.difficulty keeps a part of each range out of its split") from None
 
 
 def clusters(examples: Iterable[Example]) -> dict[str, str]:
@@ -91,13 +102,14 @@ def clusters(examples: Iterable[Example]) -> dict[str, str]:
     return {id: root(f"text {id}") for id in ids}
 
 
-def _ranges(sizes: Splits, parts: int, with_test: bool) -> list[tuple[str, float]]:
+def _ranges(sizes: Splits, parts: int, with_test: bool, borders: Borders | None) -> list[tuple[str, float]]:
     """Returns each split with the end of its range, in order; a split is filled from so many `parts` by themselves."""
     wanted: dict[str, int] = {name: getattr(sizes, name) for name in TRAINING}
     if with_test:
         wanted[TEST] = sizes.student if sizes.test is None else sizes.test
     # n/c of each of c classes, with a standard deviation of sqrt(n/c); three of these for every class.
-    weights = [size + parts * 3 * math.sqrt(size / parts) for size in wanted.values()]
+    shares = [1.0 if borders is None else borders.share(name) for name in wanted]
+    weights = [(n + parts * 3 * math.sqrt(n / parts)) / s for n, s in zip(wanted.values(), shares, strict=True)]
     ends = [end / sum(weights) for end in itertools.accumulate(weights)]
     return list(zip(wanted, ends, strict=True))
 

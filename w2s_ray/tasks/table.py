@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from w2s_ray.archives import sha256_of
 from w2s_ray.spec.problems import did_you_mean
 from w2s_ray.spec.task import Columns
-from w2s_ray.tasks.row import Row, cell
+from w2s_ray.tasks.row import Row, as_number, cell
 
 _LONGEST_CELL = 1 << 24  # characters; the csv module would refuse a document of more than 131,072
 _SHOWN = 5
@@ -61,7 +61,10 @@ def row_of(name: str, values: Mapping[str, object], columns: Columns) -> Row:
     label = cell(values.get(columns.label))
     if text is not None and not isinstance(text, str):
         return Row(name, None, label, group, "text is not a string")
-    return Row(name, text, label, group)
+    if columns.difficulty is None:
+        return Row(name, text, label, group)
+    difficulty = as_number(values.get(columns.difficulty))
+    return Row(name, text, label, group, "difficulty is not a number" if difficulty is None else "", difficulty)
 
 
 def check_columns(where: str, columns: Columns, known: list[str]) -> None:
