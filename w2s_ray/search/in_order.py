@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from w2s_ray.assets import AssetError
 from w2s_ray.search.driver import SweepFailedError, run, with_absolute_paths
 from w2s_ray.search.lease import SweepInUseError
-from w2s_ray.search.record import SweepRecord
+from w2s_ray.search.record import FAILED, SweepRecord
 from w2s_ray.search.several import keep
 from w2s_ray.spec import Sweep
 from w2s_ray.spec.several import Several
@@ -29,6 +29,9 @@ def run_in_order(several: Several, *, take_over: bool = False) -> Iterator[tuple
     keep(Store(several.sweeps[0].store), Several(several.name, tuple(map(with_absolute_paths, several.sweeps))))
     for sweep in several.sweeps:
         try:
-            yield sweep, run(sweep, take_over=take_over)
+            record = run(sweep, take_over=take_over)
         except ITS_OWN as error:
             yield sweep, error
+            continue
+        is_empty = all(trial.state == FAILED for trial in record.trials)
+        yield sweep, SweepFailedError(f"every trial failed; see: w2s status {sweep.name}") if is_empty else record

@@ -171,10 +171,19 @@ def _located(problem: Problem, tree: CommentedMap, file: str) -> Problem:
     line, place = 1, []
     for part in problem.place:
         if isinstance(node, CommentedMap) and part in node:
-            line, node = node.lc.key(part)[0] + 1, node[part]
+            line, node = _line_of(node, part) or line, node[part]
         elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
             line, node = node.lc.item(part)[0] + 1, node[part]
         elif part is not problem.place[-1] or str(part) in ("float", "int", "str", "bool"):
             continue
         place.append(part)
     return Problem(tuple(place), problem.message, problem.fix, file, line)
+
+
+def _line_of(node: CommentedMap, key: str | int) -> int | None:
+    """Returns the line of a key; of one that `<<` brings in, its line where that was written."""
+    if key in (node.lc.data or {}):
+        return int(node.lc.key(key)[0]) + 1
+    # ruamel 0.18 has pairs of place and mapping here, 0.19 the mappings.
+    merged = (source[1] if isinstance(source, tuple) else source for source in node.merge)
+    return next((line for source in merged if key in source and (line := _line_of(source, key))), None)
