@@ -76,8 +76,7 @@ def plan(spec: Spec, store: StoreOption = None, trials: Trials = None, as_json: 
         return
     plans = plan_all(several)
     _show(plans.to_json() if as_json else plans.to_text())
-    if plans.failed:
-        raise typer.Exit(1)
+    raise typer.Exit(bool(plans.failed))
 
 
 @app.command(epilog="Example: w2s run sweeps/quickstart.yaml --trials 48")
@@ -94,7 +93,7 @@ def run(
         if warm_start and not several.is_one:
             raise typer.BadParameter("a file with tasks has no other sweep to begin with", param_hint="--warm-start")
         _mention_other_stores(several)
-        _run_all(several, warm_start, take_over)
+        _run(several, warm_start, take_over)
 
 
 @app.command(epilog="Example: w2s resume quickstart --trials 48")
@@ -106,7 +105,7 @@ def resume(name: Name, store: StoreOption = None, trials: Trials = None, take_ov
 
         folder = _store_of(name, store)
         several = kept(folder, name) or Several(name, (load_spec(folder, name),))
-        _run_all(_changed(several, str(folder.root), trials), None, take_over)
+        _run(_changed(several, str(folder.root), trials), None, take_over)
 
 
 @app.command(epilog="Example: w2s status quickstart --json")
@@ -119,8 +118,8 @@ def status(name: Name, store: StoreOption = None, as_json: AsJson = False) -> No
     found = [status_of(record) for record in records]
     if not is_one:
         _show(status_json(name, found) if as_json else status_text(name, found))
-        return
-    _show(found[0].to_json() if as_json else found[0].to_text())
+    else:
+        _show(found[0].to_json() if as_json else found[0].to_text())
 
 
 @app.command(epilog="Example: w2s report quickstart --open, or: w2s report first second --html both.html")
@@ -270,10 +269,6 @@ def _report(records: list[Any], html: Path | None, as_json: bool, is_opened: boo
         typer.launch(str(pages[0]))
 
 
-def _run_all(several: Several, warm_start: str | None, take_over: bool) -> None:
-    _run(several.sweeps[0], warm_start, take_over) if several.is_one else _run_several(several, take_over)
-
-
 def _run_several(several: Several, take_over: bool) -> None:
     """Runs the sweeps of a file in their order, each with its report, and then tells what came out over all."""
     from w2s_ray.report import Report, answers, print_report
@@ -299,7 +294,10 @@ def _run_several(several: Several, take_over: bool) -> None:
         _fail(f"{len(failed)} of {len(several.sweeps)} failed: {', '.join(failed)}; mend the cause and: {again}", 1)
 
 
-def _run(sweep: Sweep, warm_start: str | None, take_over: bool) -> None:
+def _run(several: Several, warm_start: str | None, take_over: bool) -> None:
+    if not several.is_one:
+        return _run_several(several, take_over)
+    sweep = several.sweeps[0]
     from w2s_ray.report import answers, print_report
     from w2s_ray.search.driver import RayStartError, SweepFailedError
     from w2s_ray.search.driver import run as run_sweep

@@ -95,7 +95,9 @@ def print_across(rows: Sequence[Across], console: Console) -> None:
         title=escape(sheet.caption), title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False
     )
     for column in sheet.columns:
-        table.add_column(column.name, justify="left" if column.align == "name" else "right")
+        table.add_column(
+            column.name, justify="left" if column.align == "name" else "right", no_wrap=column.align == "name"
+        )
     for row in sheet.shown():
         table.add_row(*map(escape, row))
     console.print(table)
