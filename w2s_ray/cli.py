@@ -362,9 +362,7 @@ def _mention_other_stores(several: Several) -> None:
     from w2s_ray.search.several import names_in
 
     here, name = Store(several.sweeps[0].store), several.name
-    if name in names_in(here):
-        return
-    for other in stores_with(name, but=here)[:1]:
+    for other in [] if name in names_in(here) else stores_with(name, but=here)[:1]:
         print(f"a sweep {name!r} is in {other.root} too; --store {other.root} carries on there", file=sys.stderr)
 
 
