@@ -39,6 +39,31 @@ SHORT_FORMS = """\
 | `space: {batch_size: 16}` | `space: {batch_size: {constant: 16}}` |
 | `when: {method: confidence}` | `when: {method: [confidence]}` |
 | `when: {pairing: a->b}` | `when: {pairing: [a→b]}` |
+
+## Many tasks in one file
+
+`tasks` stands for one sweep a task, alike in everything else and called `NAME-TASK`. Each has a study of its own; all
+share the store. `task` beside it holds what the tasks have in common, and a task's own settings win over that, also one
+by one within `splits` and `columns`. A task without `source` is the named task of its name.
+
+```yaml
+name: paper
+task: {splits: {weak: 1000, student: 2000, validation: 500, test: null}, seed: 1}
+tasks: [boolq, sciq]                      # paper-boolq and paper-sciq
+```
+
+```yaml
+name: mine
+task: {splits: {weak: 1000, student: 2000, validation: 500, test: null}}
+tasks:
+  sciq:                                   # mine-sciq, all as above
+  reviews: {source: data/reviews.csv, splits: {weak: 500}}
+```
+
+`w2s plan`, `run`, `resume`, `status`, `report` and `track` do all of them, by the file or its `name`: a plan has a line
+for each and totals; a run does one after another, and what ends one stops no other but makes the exit code 1; a report
+sets them side by side and tells the median and the mean PGR over tasks. Each sweep can also be asked for by its own
+name. In Python `w2s_ray.spec.yaml.load_all(path).sweeps` are the sweeps, for `w2s_ray.run`.
 """
 
 MEANING: Mapping[str, str] = {

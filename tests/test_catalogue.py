@@ -11,9 +11,11 @@ import pytest
 
 from w2s_ray import catalogue
 from w2s_ray.assets import ASSETS, cache_folder
+from w2s_ray.hub_models import HUB_MODELS
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "tasks.md"
+MODELS_PAGE = ROOT / "docs" / "models.md"
 
 SPEC = """
 name: moods
@@ -45,6 +47,7 @@ def test_every_asset_is_listed_as_what_it_holds() -> None:
     for asset in ASSETS.values():
         assert asset.name in listed[asset.holds]
     assert len(catalogue.tasks()) == 4 + 25
+    assert {one.name for one in catalogue.models()} > set(HUB_MODELS)
 
 
 def test_what_is_on_this_machine_is_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,6 +68,7 @@ def test_the_commands_print_a_table_and_plain_data(tmp_path: Path) -> None:
     assert "sit at chance" in tasks["anthropic-hh"]["note"]
     models = {one["name"]: one for one in json.loads(w2s("models", "--json", cwd=tmp_path))}
     assert models["smollm2-135m"]["layers"] == 30
+    assert models["pythia-410m"]["revision"] == "9879c9b5f8bea9051dcb0e68dff21493d67e9d4f"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -72,6 +76,10 @@ def test_the_page_lists_the_tasks_as_they_are() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert catalogue.to_markdown(catalogue.tasks()) in page
     assert all(f"- `{one.name}`: {one.note}." in page for one in catalogue.tasks() if one.note)
+
+
+def test_the_page_lists_the_models_as_they_are() -> None:
+    assert MODELS_PAGE.read_text(encoding="utf-8").endswith(catalogue.models_to_markdown(catalogue.models()))
 
 
 def test_the_pages_example_of_three_classes_runs_as_a_sweep(tmp_path: Path) -> None:

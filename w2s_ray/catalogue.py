@@ -3,7 +3,7 @@
 What a user brings (a file, a function, a folder, any other hub id) is not listed. Nothing is downloaded to list it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,7 +13,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from w2s_ray import hub_models
 from w2s_ray.assets import ASSETS, Asset, is_cached
+from w2s_ray.dimensions import Dimensions
+from w2s_ray.hub_models import HUB_MODELS, HubModel
 from w2s_ray.tasks import public, sentiment
 from w2s_ray.tasks.points import HubTask
 
@@ -58,7 +61,8 @@ class ListedModel:
         width: of its states.
         megabytes: to download.
         licence: of the weights.
-        origin: a pinned package of the index.
+        origin: a pinned package of the index, or the id of a hub model.
+        revision: the commit that pins a hub model; None where a hash pins an archive.
         cached: whether it is on this machine.
         note: what it is.
     """
@@ -70,6 +74,7 @@ class ListedModel:
     megabytes: float | None
     licence: str
     origin: str
+    revision: str | None
     cached: bool
     note: str
 
@@ -80,8 +85,9 @@ def tasks() -> list[ListedTask]:
 
 
 def models() -> list[ListedModel]:
-    """Returns every model that has a name."""
-    return [_model(asset) for asset in ASSETS.values() if asset.holds == "model"]
+    """Returns every model that has a name: those of the package index first."""
+    assets = (_model_of_archive(asset) for asset in ASSETS.values() if asset.holds == "model")
+    return [*assets, *map(_model_of_hub, HUB_MODELS.values())]
 
 
 def to_json(listed: Sequence[ListedTask] | Sequence[ListedModel]) -> list[dict[str, Any]]:
@@ -104,22 +110,45 @@ def model_table(listed: Sequence[ListedModel]) -> RenderableType:
     numbers = ("parameters", "layers", "width", "MB")
     table = _table("model", *numbers, "licence", "from", "cached", right=numbers)
     for one in listed:
-        cells = [one.name, f"{one.parameters} M", str(one.layers), str(one.width), _number(one.megabytes), one.licence]
+        cells = [
+            one.name,
+            f"{one.parameters:,.1f} M",
+            str(one.layers),
+            str(one.width),
+            _number(one.megabytes),
+            one.licence,
+        ]
         table.add_row(*cells, one.origin, "yes" if one.cached else "")
     return table
 
 
 def to_markdown(listed: Sequence[ListedTask]) -> str:
     """Returns the tasks as the table of docs/tasks.md, which leaves out what differs between machines."""
-    lines = [
-        "| task | classes | examples | MB | licence | grouped by | from | commit |",
-        "|---|---|--:|--:|---|---|---|---|",
-    ]
-    for one in listed:
-        commit = f"`{one.revision[:12]}`" if one.revision else "" if "==" in one.origin else "give it"
-        cells = (f"`{one.name}`", ", ".join(one.classes), f"{one.examples:,}", _number(one.megabytes), one.licence)
-        lines.append(f"| {' | '.join((*cells, one.grouped_by, one.origin, commit))} |")
+    rows = (
+        (f"`{one.name}`", ", ".join(one.classes), f"{one.examples:,}", _number(one.megabytes), one.licence,
+         one.grouped_by, one.origin, _commit(one))
+        for one in listed
+    )  # fmt: skip
+    return _markdown("task|classes|examples|MB|licence|grouped by|from|commit", "---|---|--:|--:|---|---|---|---", rows)
+
+
+def models_to_markdown(listed: Sequence[ListedModel]) -> str:
+    """Returns the models as the table of docs/models.md, which leaves out what differs between machines."""
+    rows = (
+        (f"`{one.name}`", f"{one.parameters:,.1f} M", str(one.layers), str(one.width), _number(one.megabytes),
+         one.licence, one.origin, _commit(one))
+        for one in listed
+    )  # fmt: skip
+    return _markdown("model|parameters|layers|width|MB|licence|from|commit", "---|--:|--:|--:|--:|---|---|---", rows)
+
+
+def _markdown(head: str, align: str, rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(head.split('|'))} |", f"|{align}|", *(f"| {' | '.join(row)} |" for row in rows)]
     return "\n".join(lines) + "\n"
+
+
+def _commit(one: ListedTask | ListedModel) -> str:
+    return f"`{one.revision[:12]}`" if one.revision else "" if "==" in one.origin else "give it"
 
 
 def _of_archive(one: sentiment.SentimentSet) -> ListedTask:
@@ -153,18 +182,42 @@ def _of_hub(task: HubTask) -> ListedTask:
     )
 
 
-def _model(asset: Asset) -> ListedModel:
+def _model_of_archive(asset: Asset) -> ListedModel:
     assert asset.dimensions is not None
+    return _model(
+        asset.name, asset.dimensions, asset.megabytes, asset.licence, asset.requirement, None, is_cached(asset),
+        asset.description,
+    )  # fmt: skip
+
+
+def _model_of_hub(model: HubModel) -> ListedModel:
+    return _model(
+        model.name, model.dimensions, model.megabytes, model.licence, model.repository, model.revision,
+        hub_models.is_cached(model), "decoder, base model",
+    )  # fmt: skip
+
+
+def _model(
+    name: str,
+    dimensions: Dimensions,
+    megabytes: float | None,
+    licence: str,
+    origin: str,
+    revision: str | None,
+    cached: bool,
+    note: str,
+) -> ListedModel:
     return ListedModel(
-        name=asset.name,
-        parameters=round(asset.dimensions.parameters / 1e6, 1),
-        layers=asset.dimensions.layers,
-        width=asset.dimensions.width,
-        megabytes=asset.megabytes,
-        licence=asset.licence,
-        origin=asset.requirement,
-        cached=is_cached(asset),
-        note=asset.description,
+        name=name,
+        parameters=round(dimensions.parameters / 1e6, 1),
+        layers=dimensions.layers,
+        width=dimensions.width,
+        megabytes=megabytes,
+        licence=licence,
+        origin=origin,
+        revision=revision,
+        cached=cached,
+        note=note,
     )
 
 

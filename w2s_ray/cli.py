@@ -17,6 +17,7 @@ from rich.console import Console
 
 from w2s_ray.search.signals import INTERRUPTED, orderly_interrupts
 from w2s_ray.spec import Search, SpecError, Sweep, replace, yaml
+from w2s_ray.spec.several import Several
 from w2s_ray.spec.sweep import DEFAULT_STORE
 from w2s_ray.stages.store import Store
 
@@ -35,7 +36,10 @@ app = typer.Typer(
 Spec = Annotated[
     Path, typer.Argument(help="The sweep's YAML file, such as sweeps/quickstart.yaml.", show_default=False)
 ]
-Name = Annotated[str, typer.Argument(help="The sweep's name, as its spec says.", show_default=False)]
+Name = Annotated[
+    str,
+    typer.Argument(help="The sweep's name, as its spec says; of a file with tasks: all of them.", show_default=False),
+]
 StoreOption = Annotated[
     str | None,
     typer.Option(
@@ -63,10 +67,16 @@ AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")
 def plan(spec: Spec, store: StoreOption = None, trials: Trials = None, as_json: AsJson = False) -> None:
     """Show what a sweep would do and what is already there. Starts nothing, downloads nothing."""
     from w2s_ray.search.plan import make_plan
+    from w2s_ray.search.several import plan_all
 
-    sweep = _sweep(_load(spec), store, trials)
-    made = make_plan(sweep, Store(sweep.store))
-    _show(made.to_json() if as_json else made.to_text())
+    several = _changed(_load(spec), store, trials)
+    if several.is_one:
+        made = make_plan(several.sweeps[0], Store(several.sweeps[0].store))
+        _show(made.to_json() if as_json else made.to_text())
+        return
+    plans = plan_all(several)
+    _show(plans.to_json() if as_json else plans.to_text())
+    raise typer.Exit(bool(plans.failed))
 
 
 @app.command(epilog="Example: w2s run sweeps/quickstart.yaml --trials 48")
@@ -77,11 +87,13 @@ def run(
     warm_start: WarmStart = None,
     take_over: TakeOver = False,
 ) -> None:
-    """Run a sweep, or carry on with it: what is finished is never done again."""
+    """Run a sweep, or carry on with it: what is finished is never done again. Several tasks: one after another."""
     with _interruptible():
-        sweep = _sweep(_load(spec), store, trials)
-        _mention_other_stores(sweep)
-        _run(sweep, warm_start, take_over)
+        several = _changed(_load(spec), store, trials)
+        if warm_start and not several.is_one:
+            raise typer.BadParameter("a file with tasks has no other sweep to begin with", param_hint="--warm-start")
+        _mention_other_stores(several)
+        _run(several, warm_start, take_over)
 
 
 @app.command(epilog="Example: w2s resume quickstart --trials 48")
@@ -89,18 +101,25 @@ def resume(name: Name, store: StoreOption = None, trials: Trials = None, take_ov
     """Carry on with a sweep by its name, with the spec kept beside its study."""
     with _interruptible():
         from w2s_ray.search.folder import load_spec
+        from w2s_ray.search.several import kept
 
         folder = _store_of(name, store)
-        _run(_sweep(load_spec(folder, name), str(folder.root), trials), None, take_over)
+        several = kept(folder, name) or Several(name, (load_spec(folder, name),))
+        _run(_changed(several, str(folder.root), trials), None, take_over)
 
 
 @app.command(epilog="Example: w2s status quickstart --json")
 def status(name: Name, store: StoreOption = None, as_json: AsJson = False) -> None:
     """Show how far a sweep is. May be called while it runs."""
+    from w2s_ray.search.several import status_json, status_text
     from w2s_ray.search.status import status_of
 
-    made = status_of(_record(name, store))
-    _show(made.to_json() if as_json else made.to_text())
+    records, is_one = _records(name, store)
+    found = [status_of(record) for record in records]
+    if not is_one:
+        _show(status_json(name, found) if as_json else status_text(name, found))
+    else:
+        _show(found[0].to_json() if as_json else found[0].to_text())
 
 
 @app.command(epilog="Example: w2s report quickstart --open, or: w2s report first second --html both.html")
@@ -116,7 +135,11 @@ def report(
     """Answer: which method recovers how much of the gap, with intervals. Also writes a page, figures and tables."""
     if open_ and len(names) > 1 and html is None:
         raise typer.BadParameter("several sweeps need --html FILE to be opened as one page", param_hint="--open")
-    _report([_record(name, store) for name in names], html, as_json, open_)
+    found = [_records(name, store) for name in names]
+    several = names[0] if len(names) == 1 and not found[0][1] else None
+    if several and html is None and (open_ or not as_json):
+        html = found[0][0][0].store.sweep_folder(several) / "report" / "report.html"
+    _report([record for records, _ in found for record in records], html, as_json, open_, several)
 
 
 @app.command(epilog="Example: w2s track quickstart")
@@ -127,17 +150,17 @@ def track(name: Name, store: StoreOption = None) -> None:
     from w2s_ray.tracking import project, tracking_uri
     from w2s_ray.tracking.location import without_password
 
-    record = _record(name, store)
-    uri = without_password(tracking_uri(record.sweep, record.store))
-    with lease(record.store, name):
-        try:
-            project(record, record.store.sweep_folder(name) / "report")
-        except (MissingStageError, StoreUnavailableError):
-            raise
-        except Exception as error:  # whatever mlflow, its HTTP library or a database raises
-            reason = without_password(f"{type(error).__name__}: {error}".splitlines()[0])[:300]
-            _fail(f"MLflow at {uri} cannot be written ({reason}); once it can, go on with: w2s track {name}", 1)
-    print(f"{name} is in MLflow at {uri}")
+    for record in _records(name, store)[0]:
+        uri, own = without_password(tracking_uri(record.sweep, record.store)), record.sweep.name
+        with lease(record.store, own):
+            try:
+                project(record, record.store.sweep_folder(own) / "report")
+            except (MissingStageError, StoreUnavailableError):
+                raise
+            except Exception as error:  # whatever mlflow, its HTTP library or a database raises
+                reason = without_password(f"{type(error).__name__}: {error}".splitlines()[0])[:300]
+                _fail(f"MLflow at {uri} cannot be written ({reason}); once it can, go on with: w2s track {name}", 1)
+        print(f"{own} is in MLflow at {uri}")
 
 
 @app.command(epilog="Example: w2s ui --port 5001")
@@ -220,20 +243,23 @@ def _interruptible() -> Iterator[None]:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _report(records: list[Any], html: Path | None, as_json: bool, is_opened: bool) -> None:
-    from w2s_ray.report import answers, print_report, to_json, write_everything, write_page
+def _report(records: list[Any], html: Path | None, as_json: bool, is_opened: bool, name: str | None = None) -> None:
+    """Reports sweeps, side by side if there are several; `name` is that of the file that holds them."""
+    from w2s_ray.report import answers, print_report, write_everything, write_page
+    from w2s_ray.report.across import across, print_across, reports_json
 
     if as_json and html is None and not is_opened:
-        made = [to_json(answers(record)) for record in records]
-        _show(made[0] if len(made) == 1 else made)
+        _show(reports_json([answers(record) for record in records], name))
         return
     from w2s_ray.report.analyses import analyse
 
     analyses = [analyse(record) for record in records]
     if as_json:
-        _show(to_json(analyses[0].report) if len(analyses) == 1 else [to_json(one.report) for one in analyses])
-    for one in () if as_json else analyses:
-        print_report(one.report, _console())
+        _show(reports_json([one.report for one in analyses], name))
+    else:
+        for one in analyses:
+            print_report(one.report, _console())
+        print_across(across([one.report for one in analyses]), _console())
     folders = [record.store.sweep_folder(record.sweep.name) / "report" for record in records]
     pages = [write_everything(*pair) for pair in zip(analyses, folders, strict=True)]
     if html is not None:
@@ -243,7 +269,35 @@ def _report(records: list[Any], html: Path | None, as_json: bool, is_opened: boo
         typer.launch(str(pages[0]))
 
 
-def _run(sweep: Sweep, warm_start: str | None, take_over: bool) -> None:
+def _run_several(several: Several, take_over: bool) -> None:
+    """Runs the sweeps of a file in their order, each with its report, and then tells what came out over all."""
+    from w2s_ray.report import Report, answers, print_report
+    from w2s_ray.report.across import across, print_across
+    from w2s_ray.search.driver import RayStartError
+    from w2s_ray.search.in_order import run_in_order
+
+    again = f"w2s resume {several.name} --store {Store(several.sweeps[0].store).root}"
+    reports, failed = list[Report](), list[str]()
+    try:
+        for sweep, ended in run_in_order(several, take_over=take_over):
+            if isinstance(ended, Exception):
+                failed.append(sweep.name)
+                print(f"w2s: {sweep.name}: {ended}", file=sys.stderr)
+            else:
+                reports.append(answers(ended))
+                print_report(reports[-1], _console())
+    except (KeyboardInterrupt, RayStartError) as error:
+        is_asked = isinstance(error, KeyboardInterrupt)
+        _fail(f"{'interrupted' if is_asked else error}; carry on with: {again}", INTERRUPTED if is_asked else 1)
+    print_across(across(reports), _console())
+    if failed:
+        _fail(f"{len(failed)} of {len(several.sweeps)} failed: {', '.join(failed)}; mend the cause and: {again}", 1)
+
+
+def _run(several: Several, warm_start: str | None, take_over: bool) -> None:
+    if not several.is_one:
+        return _run_several(several, take_over)
+    sweep = several.sweeps[0]
     from w2s_ray.report import answers, print_report
     from w2s_ray.search.driver import RayStartError, SweepFailedError
     from w2s_ray.search.driver import run as run_sweep
@@ -266,23 +320,33 @@ def _sweep(sweep: Sweep, store: str | None, trials: int | None) -> Sweep:
     return replace(sweep, **changes)
 
 
+def _changed(several: Several, store: str | None, trials: int | None) -> Several:
+    return Several(several.name, tuple(_sweep(sweep, store, trials) for sweep in several.sweeps))
+
+
 def _store(store: str | None) -> Store:
     return Store(store or DEFAULT_STORE)
 
 
-def _record(name: str, store: str | None) -> Any:
+def _records(name: str, store: str | None) -> tuple[list[Any], bool]:
+    """Returns what `name` stands for, the sweep or the sweeps of a file, and whether it is the name of a sweep."""
     from w2s_ray.search.folder import load_record, load_spec
+    from w2s_ray.search.several import kept, records_of
 
     folder = _store_of(name, store)
-    return load_record(folder, load_spec(folder, name))
+    several = kept(folder, name)
+    if several is not None:
+        return records_of(folder, several), False
+    return [load_record(folder, load_spec(folder, name))], True
 
 
 def _store_of(name: str, store: str | None) -> Store:
     """The store that was named, or the one here; else the only one on this machine that has the sweep."""
     from w2s_ray.search.known_stores import stores_with
+    from w2s_ray.search.several import names_in
 
     here = _store(store)
-    others = [] if store or name in here.sweeps() else stores_with(name, but=here)
+    others = [] if store or name in names_in(here) else stores_with(name, but=here)
     if len(others) == 1:
         print(f"store: {others[0].root}", file=sys.stderr)
         return others[0]
@@ -292,18 +356,17 @@ def _store_of(name: str, store: str | None) -> Store:
     return here
 
 
-def _mention_other_stores(sweep: Sweep) -> None:
+def _mention_other_stores(several: Several) -> None:
     """Says where a sweep of this name was run before, when it is about to begin anew in this directory."""
     from w2s_ray.search.known_stores import stores_with
+    from w2s_ray.search.several import names_in
 
-    here = Store(sweep.store)
-    if sweep.name in here.sweeps():
-        return
-    for other in stores_with(sweep.name, but=here)[:1]:
-        print(f"a sweep {sweep.name!r} is in {other.root} too; --store {other.root} carries on there", file=sys.stderr)
+    here, name = Store(several.sweeps[0].store), several.name
+    for other in [] if name in names_in(here) else stores_with(name, but=here)[:1]:
+        print(f"a sweep {name!r} is in {other.root} too; --store {other.root} carries on there", file=sys.stderr)
 
 
-def _load(spec: Path) -> Sweep:
+def _load(spec: Path) -> Several:
     """Reads a spec. A file that it names is looked for where the command is called, then beside the spec."""
     from w2s_ray.assets import ASSETS
 
@@ -312,10 +375,13 @@ def _load(spec: Path) -> Sweep:
             return source
         return str(spec.parent / source) if (spec.parent / source).exists() else source
 
-    sweep = yaml.load(spec)
-    task = replace(sweep.task, source=found(sweep.task.source), test_source=found(sweep.task.test_source))
-    models = {name: replace(model, source=found(model.source)) for name, model in sweep.models.items()}
-    return replace(sweep, task=task, models=models)
+    def placed(sweep: Sweep) -> Sweep:
+        task = replace(sweep.task, source=found(sweep.task.source), test_source=found(sweep.task.test_source))
+        models = {name: replace(model, source=found(model.source)) for name, model in sweep.models.items()}
+        return replace(sweep, task=task, models=models)
+
+    several = yaml.load_all(spec)
+    return Several(several.name, tuple(map(placed, several.sweeps)))
 
 
 def _console() -> Console:

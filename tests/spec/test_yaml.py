@@ -19,8 +19,8 @@ def message_after(old: str, new: str) -> str:
 
 @pytest.mark.parametrize("path", sorted(QUICKSTART.parent.glob("*.yaml")), ids=lambda path: path.name)
 def test_every_ready_sweep_is_valid_and_survives_a_round_trip(path: Path) -> None:
-    sweep = yaml.load(path)
-    assert yaml.parse(yaml.dump(sweep)) == sweep
+    for sweep in yaml.load_all(path).sweeps:
+        assert yaml.parse(yaml.dump(sweep)) == sweep
 
 
 @pytest.mark.parametrize(
@@ -167,3 +167,23 @@ def test_what_is_no_sweep_is_refused_with_the_file_named(content: bytes, tmp_pat
 def test_a_missing_file_is_one_message(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="cannot be read"):
         yaml.load(tmp_path / "none.yaml")
+
+
+def test_a_mistake_that_a_merge_brings_in_is_said_where_it_was_written() -> None:
+    text = """name: merged
+task: {source: tweets, splits: {weak: 20, student: 20, validation: 10}}
+models:
+  small: &small {source: minilm, depth: 0, max_length: 1}
+  large:
+    <<: *small
+    depth: 2
+pairings: [{weak: small, strong: large}]
+methods: [naive]
+search: {trials: 1}
+"""
+    with pytest.raises(SpecError) as caught:
+        yaml.parse(text, "sweep.yaml")
+    assert [line.split(": ")[:2] for line in str(caught.value).splitlines()] == [
+        ["sweep.yaml:4", "models.small.max_length"],
+        ["sweep.yaml:4", "models.large.max_length"],
+    ]

@@ -7,10 +7,12 @@ import torch
 from w2s_ray.labels import Labels, ground_truth
 from w2s_ray.models.head import LinearHead
 from w2s_ray.spec import Loss, Training
+from w2s_ray.spec.training import LOSSES
 from w2s_ray.training.evaluate import predict
 from w2s_ray.training.inputs import FeatureInputs
 from w2s_ray.training.loop import Problem, finetune, seed_everything
 from w2s_ray.training.losses.confidence import batch_prior, harden, is_balanced
+from w2s_ray.training.losses.objective import Objective
 
 COUNT, HELD, CLASSES = 240, 120, 3
 
@@ -40,6 +42,27 @@ def test_a_student_of_three_classes_learns_more_than_it_is_told(three: Problem, 
     probabilities = predict(head, three.validation, 50)
     assert probabilities.shape == (HELD, CLASSES)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_learns_three_classes_and_is_finite(three: Problem, name: str) -> None:
+    seed_everything(0)
+    head = LinearHead(5, CLASSES)
+    loss = Loss.model_validate({"name": name, **LOSSES[name]}).normal()  # type: ignore[index]
+    curve = finetune(head, three, Training(lr=3e-2, epochs=20, batch_size=24), loss, 0)
+    probabilities = predict(head, three.validation, 50)
+    assert np.isfinite(probabilities).all()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    assert set(probabilities.argmax(axis=1)) == set(range(CLASSES))
+    assert curve[-1]["validation_accuracy"] > 0.6, "chance is a third"
+
+
+def test_three_unbalanced_classes_keep_the_prior_over_a_buffer_too() -> None:
+    torch.manual_seed(0)
+    weak = torch.softmax(torch.randn(120, 3) + torch.tensor([0.0, 1.0, 2.0]), dim=1)
+    objective = Objective(Loss(alpha=1.0, alpha_warmup=0.0, threshold_buffer=120), weak)
+    hardened = torch.cat([objective.targets(rows, 1.0, torch.randn(24, 3)) for rows in torch.arange(120).split(24)])
+    np.testing.assert_allclose(hardened.sum(dim=0), 120 * weak.mean(dim=0), atol=12)
 
 
 def test_hardened_predictions_of_three_classes_meet_the_prior_of_the_weak_labels() -> None:

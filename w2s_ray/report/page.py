@@ -12,6 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from w2s_ray.report.across import across, across_sheet
 from w2s_ray.report.analyses import Analysis
 from w2s_ray.report.contents import overview_sheet, sheets_of
 from w2s_ray.report.drawing import NARROW, WIDE, svg_of
@@ -31,9 +32,11 @@ def page_of(analyses: Sequence[Analysis]) -> str:
         lstrip_blocks=True,
     )
     template = environment.get_template(_TEMPLATE)
+    over_tasks = across([analysis.report for analysis in analyses])
     return template.render(
         title=" and ".join(analysis.report.sweep for analysis in analyses),
         overview=overview_sheet(analyses) if len(analyses) > 1 else None,
+        across=across_sheet(over_tasks) if over_tasks else None,
         sweeps=[_chapter(analysis, f"sweep-{place}") for place, analysis in enumerate(analyses, start=1)],
     )
 

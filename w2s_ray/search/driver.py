@@ -72,7 +72,7 @@ def run(
         KeyboardInterrupt: Ctrl-C or SIGTERM; checkpoints are saved, and the same call carries on.
     """
     progress = progress or Progress()
-    sweep = _with_absolute_paths(sweep)
+    sweep = with_absolute_paths(sweep)
     if not os.environ.get("RAY_ADDRESS"):
         sweep = _fitted_to_this_machine(sweep)
     parts, store = Parts(sweep), Store(sweep.store)
@@ -275,7 +275,7 @@ def _tracking(sweep: Sweep, store: Store) -> Iterator[BackgroundTracker]:
         tracker.stop()
 
 
-def _with_absolute_paths(sweep: Sweep) -> Sweep:
+def with_absolute_paths(sweep: Sweep) -> Sweep:
     """Resolves local files against the current folder, so that the kept spec can be resumed from any other."""
 
     def absolute(source: str | None) -> str | None:

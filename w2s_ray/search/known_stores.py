@@ -11,6 +11,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from w2s_ray.assets import cache_folder
+from w2s_ray.search.several import names_in
 from w2s_ray.stages.store import Store
 
 _MOST = 100
@@ -28,9 +29,9 @@ def remember(store: Store) -> None:
 
 
 def stores_with(name: str, but: Store) -> list[Store]:
-    """Returns the known stores besides `but` that hold the sweep called `name`, the last used first."""
+    """Returns the known stores besides `but` that hold `name`, a sweep's or a file's, the last used first."""
     stores = [Store(root) for root in _known()]
-    return [store for store in stores if store.root != but.root and name in store.sweeps()]
+    return [store for store in stores if store.root != but.root and name in names_in(store)]
 
 
 def _known() -> list[Path]:

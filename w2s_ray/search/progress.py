@@ -90,7 +90,9 @@ class Progress:
                 yield
         finally:
             over.set()
-            thread.join(timeout=2 * _REFRESH_SECONDS)
+            # To its end, at most the ten seconds that it waits for an answer: Ray's core ends a process in which
+            # anything asks it after it was shut down, and the next sweep of a file, or the report, would never come.
+            thread.join()
 
     def _watch(self, live: Live | None, running: Callable[[], list[str]], over: threading.Event) -> None:
         while not over.wait(_REFRESH_SECONDS if live else _PLAIN_SECONDS):

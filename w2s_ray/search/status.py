@@ -59,6 +59,10 @@ class Status:
             lines.append("again   " + ", ".join(f"{count} {_ENDS[end]}" for end, count in self.retried.items()))
         return "\n".join([*lines, *_failures(self.failed)])
 
+    def failures_text(self) -> str:
+        """Returns why trials failed; empty if none did."""
+        return "\n".join(_failures(self.failed))
+
 
 def status_of(record: SweepRecord) -> Status:
     """Counts what `record` holds."""

@@ -38,9 +38,9 @@ AT_ONCE = ("logistic", "knn")
 
 
 class Model(Frozen):
-    """An asset's name, a folder's path, or a hub id with its revision; how deep; how trained."""
+    """A named model, a folder's path, or a hub id with its revision; how deep; how trained."""
 
-    source: str = Field(min_length=1, description="minilm, smollm2-135m, a folder's path, or a hub model id")
+    source: str = Field(min_length=1, description="a name that `w2s models` lists, a folder's path, or a hub model id")
     revision: str | None = Field(default=None, description="commit of the hub model; required for a hub id")
     depth: int | None = Field(default=None, ge=0, description="layers kept; 0 keeps the embeddings, null keeps all")
     pooling: Literal["mean", "last"] = Field(default="mean", description="over the tokens the attention mask allows")

@@ -1,9 +1,10 @@
 """A sweep from and to YAML 1.2, with the line of every problem.
 
 YAML 1.2 (ruamel) reads `1e-3` as a number; YAML 1.1 would make it a string. Nothing but plain data is built from a
-file, whatever tags it holds, and a key given twice is an error.
+file, whatever tags it holds, and a key given twice is an error. A file with `tasks` holds several sweeps (`several`).
 """
 
+import dataclasses
 import io
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError
 
 from w2s_ray.spec.problems import Place, Problem, SpecError, did_you_mean
+from w2s_ray.spec.several import TASKS, Several, expand, place_in_file
 from w2s_ray.spec.sweep import Sweep
 
 _LARGEST = 1 << 20  # bytes; a sweep by hand is a few thousand
@@ -31,10 +33,41 @@ def load(path: str | Path) -> Sweep:
 def parse(text: str, file: str = "<text>") -> Sweep:
     """Checks the sweep written in `text`; `file` is named in messages. Raises SpecError."""
     tree = _tree(text, file)
+    if TASKS in tree:
+        told = Problem((TASKS,), "holds several sweeps, one a task", "read them with load_all")
+        raise SpecError([_located(told, tree, file)])
     try:
         return Sweep.model_validate(_plain(tree))
     except ValidationError as error:
         raise SpecError(_located(problem, tree, file) for problem in _problems(error)) from None
+
+
+def load_all(path: str | Path) -> Several:
+    """Reads and checks a file that holds a sweep, or several as `tasks`. Raises as `load`."""
+    return parse_all(_text(Path(path)), str(path))
+
+
+def parse_all(text: str, file: str = "<text>") -> Several:
+    """Checks the sweep or the sweeps written in `text`; `file` is named in messages. Raises SpecError."""
+    tree = _tree(text, file)
+    if TASKS not in tree:
+        sweep = parse(text, file)
+        return Several(sweep.name, (sweep,))
+    data, sweeps, found = _plain(tree), list[Sweep](), list[Problem]()
+    try:
+        by_task = expand(data)
+    except SpecError as error:
+        raise SpecError(_located(problem, tree, file) for problem in error.problems) from None
+    for task, of_task in by_task.items():
+        try:
+            sweeps.append(Sweep.model_validate(of_task))
+        except ValidationError as error:
+            for problem in _problems(error):
+                moved = dataclasses.replace(problem, place=place_in_file(problem.place, task, data))
+                found.append(_located(moved, tree, file))
+    if found:
+        raise SpecError(dict.fromkeys(found))  # what is common is wrong once
+    return Several(str(data["name"]), tuple(sweeps))
 
 
 def dump(sweep: Sweep) -> str:
@@ -138,10 +171,19 @@ def _located(problem: Problem, tree: CommentedMap, file: str) -> Problem:
     line, place = 1, []
     for part in problem.place:
         if isinstance(node, CommentedMap) and part in node:
-            line, node = node.lc.key(part)[0] + 1, node[part]
+            line, node = _line_of(node, part) or line, node[part]
         elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
             line, node = node.lc.item(part)[0] + 1, node[part]
         elif part is not problem.place[-1] or str(part) in ("float", "int", "str", "bool"):
             continue
         place.append(part)
     return Problem(tuple(place), problem.message, problem.fix, file, line)
+
+
+def _line_of(node: CommentedMap, key: str | int) -> int | None:
+    """Returns the line of a key; of one that `<<` brings in, its line where that was written."""
+    if key in (node.lc.data or {}):
+        return int(node.lc.key(key)[0]) + 1
+    # ruamel 0.18 has pairs of place and mapping here, 0.19 the mappings.
+    merged = (source[1] if isinstance(source, tuple) else source for source in node.merge)
+    return next((line for source in merged if key in source and (line := _line_of(source, key))), None)
