@@ -367,7 +367,8 @@ def mlflow_runs(path: Path) -> dict[str, Any]:
                 None if tags.get("kind") == "stage" else name,
                 status,
                 rows("select key, value from params where run_uuid = ?", run),
-                rows("select key, value, step from metrics where run_uuid = ?", run),
+                # How busy a process was is no finding; an interrupted one was looked at more often.
+                rows("select key, value, step from metrics where run_uuid = ? and key not like 'system/%'", run),
             )
     return found
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from w2s_ray.search.record import COMPLETE, FAILED, INTERRUPTED, RUNNING, SweepRecord, TrialRecord
-from w2s_ray.spec import Loss, Sweep, Training
+from w2s_ray.spec import Columns, Loss, Splits, Sweep, Training
+from w2s_ray.stages.artifacts import EXAMPLES, PREDICTIONS, Examples, Predictions
 from w2s_ray.stages.fingerprint import address_of
-from w2s_ray.stages.stage import Execution, Finetune, ModelIdentity, Stage
+from w2s_ray.stages.stage import Execution, Finetune, LoadExamples, ModelIdentity, Stage
 from w2s_ray.stages.store import Store
 
 START = 1_790_000_000.0
@@ -48,10 +50,22 @@ class FakeSweep:
             training=Training(lr=lr),
             seed=seed,
         )
-        stage = Stage(settings, {}, Execution(label=f"{role} {model} seed {seed}"))
+        stage = Stage(settings, {"examples": self.examples()}, Execution(label=f"{role} {model} seed {seed}"))
         if not self.store.has(stage.address):
             self._fill(stage, TEST[role] + 0.01 * seed)
         return stage.address
+
+    def examples(self) -> Stage:
+        splits = Splits(weak=40, student=40, validation=40, test=40)
+        settings = LoadExamples(source="movie-reviews@1", test_source=None, columns=Columns(), splits=splits, seed=0)
+        stage = Stage(settings)
+        if not self.store.has(stage.address):
+            with self.store.publish(stage) as draft:
+                draft.summary = {"splits": splits.model_dump(), "class_names": ["negative", "positive"]}
+                ids = [f"{number:03d}" for number in range(40)]
+                rows = (np.asarray(ids), ["bad, film"] * 40, np.arange(40) % 2, np.asarray(["test"] * 40))
+                Examples(*rows, ("negative", "positive")).write(draft.path / EXAMPLES)
+        return stage
 
     def _fill(self, stage: Stage, accuracy: float) -> None:
         rows = [
@@ -60,7 +74,11 @@ class FakeSweep:
         ]
         with self.store.publish(stage, made_by=self.sweep.name) as draft:
             (draft.path / "curve.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+            scores = np.linspace(0, 1, 40, dtype=np.float32)
+            ids, splits = np.asarray([f"{number:03d}" for number in range(40)]), np.asarray(["test"] * 40)
+            Predictions(ids, splits, np.stack([scores, 1 - scores], axis=1)).write(draft.path / PREDICTIONS)
             draft.summary = {**rows[-1], "test_accuracy": accuracy}
+            draft.usage = [{"time": START, "process_cpu_percentage": 90.0}]
             draft.seconds = {"loop": 1.5, "stage": 2.0}
 
     def trial(self, number: int, state: str = COMPLETE, **changes: Any) -> TrialRecord:
@@ -168,17 +186,18 @@ class Shown:
     def _content(self, run: Any) -> tuple[Any, ...]:
         names = {one.info.run_id: one.data.tags["w2s.key"] for one in self.runs}
         tags = {
-            key: names.get(value, value)
+            key: names.get(value, value.replace(run.info.run_id, "RUN"))
             for key, value in run.data.tags.items()
-            if key not in ("w2s.digest", "w2s.report")
+            if key not in ("w2s.digest", "w2s.report", "w2s.spec", "w2s.predictions")
         }
+        inputs = sorted((one.dataset.name, one.dataset.digest) for one in run.inputs.dataset_inputs)
         histories = {
             key: sorted((m.step, m.timestamp, m.value) for m in self.client.get_metric_history(run.info.run_id, key))
             for key in run.data.metrics
         }
         info = run.info
         times = (info.run_name, info.status, info.start_time, info.end_time or 0)
-        return (*times, sorted(run.data.params.items()), sorted(tags.items()), sorted(histories.items()))
+        return (*times, sorted(run.data.params.items()), sorted(tags.items()), sorted(histories.items()), inputs)
 
 
 @pytest.fixture(scope="session")

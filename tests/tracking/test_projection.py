@@ -1,5 +1,6 @@
 """What MLflow shows follows from the record alone: however often, and however interrupted, it was projected."""
 
+import csv
 import json
 import shutil
 import sqlite3
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from w2s_ray.search.record import COMPLETE, FAILED, INTERRUPTED, PRUNED, RUNNING
-from w2s_ray.spec import Sweep
+from w2s_ray.spec import Sweep, yaml
 from w2s_ray.stages.store import Store
 from w2s_ray.tracking import Projection
 from w2s_ray.tracking import project as track
@@ -36,7 +37,15 @@ class Dying:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._client, name)
-        if name not in ("create_run", "log_batch", "set_terminated", "update_run", "set_tag", "delete_run"):
+        if name not in (
+            "create_run",
+            "log_batch",
+            "log_inputs",
+            "set_terminated",
+            "update_run",
+            "set_tag",
+            "delete_run",
+        ):
             return method
 
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -127,8 +136,53 @@ def test_a_stages_curve_is_logged_at_the_trained_steps(fake: Any, uri: str, show
     assert run.data.tags["trial"] == "0"
     assert set(run.data.metrics) == {
         *("curve/train_loss", "curve/validation_accuracy", "schedule/alpha", "schedule/lr"),
-        *("train_loss", "validation_accuracy", "test_accuracy"),
+        *("train_loss", "validation_accuracy", "test_accuracy", "system/process_cpu_percentage"),
     }
+
+
+def test_runs_carry_the_tags_that_people_filter_by(fake: Any, uri: str, shown: Look) -> None:
+    project(uri, fake.record(*STATES))
+    [sweep] = shown(uri).of("sweep")
+    assert (sweep.data.tags["state"], sweep.data.tags["seed"]) == ("complete", "0,1")
+    trial = shown(uri).of("trial")[2].data.tags
+    named = ("kind", "state", "method", "weak", "strong", "seed")
+    assert [trial[name] for name in named] == ["trial", "failed", "confidence", "minilm-0", "minilm-1", "0,1"]
+    stages = {run.info.run_name: run.data.tags for run in shown(uri).of("stage")}
+    student = stages["0000 student minilm-1 seed 1"]
+    assert [student[name] for name in named] == ["stage", "complete", "naive", "minilm-0", "minilm-1", "1"]
+    assert [student["role"], stages["weak minilm-0 seed 0"]["role"]] == ["student", "weak"]
+    assert "strong" not in stages["weak minilm-0 seed 0"], "it is shared by pairings"
+
+
+def test_the_data_of_each_split_are_inputs_of_the_sweep_and_its_trials(fake: Any, uri: str, shown: Look) -> None:
+    project(uri, fake.record(*STATES))
+    digest = fake.examples().address
+    for run in (*shown(uri).of("sweep"), *shown(uri).of("trial")):
+        found = [(i.dataset.name, i.dataset.digest, i.tags[0].value) for i in run.inputs.dataset_inputs]
+        splits = ("student", "test", "validation", "weak")
+        assert sorted(found) == [(f"movie-reviews {split}", digest, split) for split in splits]
+        assert json.loads(run.inputs.dataset_inputs[0].dataset.profile) == {"num_rows": 40}
+        assert "movie-reviews@1" in run.inputs.dataset_inputs[0].dataset.source
+
+
+def test_a_run_with_the_data_of_another_time_is_replaced(fake: Any, uri: str, shown: Look) -> None:
+    from mlflow.entities import Dataset, DatasetInput
+
+    project(uri, fake.record(COMPLETE))
+    before = shown(uri)
+    [run] = before.of("trial")
+    before.client.log_inputs(run.info.run_id, [DatasetInput(Dataset("other", "1", "local", "{}"))])
+    before.client.set_tag(run.info.run_id, "w2s.digest", "as if it had changed")
+    project(uri, fake.record(COMPLETE))
+    assert shown(uri).content() == before.content()
+    assert shown(uri).of("trial")[0].info.run_id != run.info.run_id
+
+
+def test_searched_numbers_are_params_that_read_as_numbers(fake: Any, uri: str, shown: Look) -> None:
+    project(uri, fake.record(*STATES))
+    trials = shown(uri).of("trial")
+    assert [float(run.data.params["lr"]) for run in trials] == [0.001, 0.002, 0.003, 0.004]
+    assert [float(run.data.params["alpha"]) for run in trials if "alpha" in run.data.params] == [0.6, 0.6]
 
 
 def test_a_parameter_that_a_trial_does_not_have_is_absent(fake: Any, uri: str, shown: Look) -> None:
@@ -299,24 +353,32 @@ def test_an_extended_sweep_goes_on_in_the_same_run(fake: Any, uri: str, shown: L
     project(uri, fake.record(*STATES, COMPLETE, COMPLETE))
     [after] = shown(uri).of("sweep")
     assert (after.info.run_id, after.info.status) == (before.info.run_id, "FINISHED")
-    assert shown(uri).history(after, "best_validation/minilm-0 to minilm-1") == [(0, 0.7), (4, 0.74)]
+    assert shown(uri).history(after, "best_validation/minilm-0 to minilm-1") == [(0, 0.7), (2, 0.7), (4, 0.74)]
+    recovered = dict(shown(uri).history(after, "best_pgr/minilm-0 to minilm-1"))
+    assert recovered == pytest.approx({0: 0.5, 2: 0.5, 4: 0.5})
 
 
-def test_the_sweeps_note_holds_the_best_trials_and_the_spec(fake: Any, uri: str, shown: Look) -> None:
+def test_the_sweeps_note_says_how_to_carry_on_what_is_best_and_where_it_lies(fake: Any, uri: str, shown: Look) -> None:
     project(uri, fake.record(*STATES))
-    note = shown(uri).of("sweep")[0].data.tags["mlflow.note.content"]
+    [run] = shown(uri).of("sweep")
+    note = run.data.tags["mlflow.note.content"]
     assert "| minilm-0→minilm-1 | 0 | naive | 0.7000 | 0.7050 | 0.7550 | 0.8050 | 0.5000 |" in note
-    assert "```yaml\nname: small\n" in note
+    assert note.startswith("2 complete, 1 failed, 1 pruned of 4 trials.\n")
+    assert "2 pairings, methods naive, confidence, 2 seeds each; searched: lr, alpha; sampler tpe" in note
+    assert f"`w2s resume small --store {fake.store.root}`" in note
+    assert f"/runs/{run.info.run_id}/artifacts/report)" in note
 
 
 def test_a_note_longer_than_mlflow_keeps_is_cut_with_a_remark(fake: Any, uri: str, shown: Look) -> None:
-    models = {f"minilm-{n}": {"source": "minilm", "depth": n} for n in range(60)}
+    models = {f"minilm-with-a-long-name-{n}": {"source": "minilm", "depth": n} for n in range(150)}
+    weak, *others = models
     spec = fake.sweep.model_dump(mode="json", by_alias=True, exclude_none=True)
-    fake.sweep = Sweep.model_validate({**spec, "models": models})
+    pairings = [{"weak": weak, "strong": other} for other in others]
+    fake.sweep = Sweep.model_validate({**spec, "models": models, "pairings": pairings, "search": {"trials": 500}})
     project(uri, fake.record(COMPLETE))
     note = shown(uri).of("sweep")[0].data.tags["mlflow.note.content"]
     assert len(note) <= 8000
-    assert note.endswith("... (cut)\n```\n")
+    assert note.endswith("... (cut)")
 
 
 def test_a_curve_longer_than_mlflow_shows_well_is_thinned_and_arrives_whole(fake: Any, uri: str, shown: Look) -> None:
@@ -353,15 +415,15 @@ def test_the_report_is_put_onto_the_sweeps_run_when_it_changed(
     (report / "report.md").write_text("# One", encoding="utf-8")
     projection = Projection(uri, "small", (tmp_path / "artifacts").as_uri())
     with pytest.raises(RuntimeError, match="after an update"):
-        projection.log_report(report)
+        projection.log_artifacts(fake.record(COMPLETE), report)
     projection.update(fake.record(COMPLETE))
-    projection.log_report(report)
+    projection.log_artifacts(fake.record(COMPLETE), report)
     [logged] = (tmp_path / "artifacts").rglob("*.md")
     logged.unlink()
-    projection.log_report(report)
+    projection.log_artifacts(fake.record(COMPLETE), report)
     assert not logged.exists(), "an unchanged report is not logged again"
     (report / "report.md").write_text("# Two", encoding="utf-8")
-    projection.log_report(report)
+    projection.log_artifacts(fake.record(COMPLETE), report)
     assert logged.read_text(encoding="utf-8") == "# Two"
 
 
@@ -392,3 +454,23 @@ def test_a_stage_still_to_come_is_added_by_the_next_update(fake: Any, uri: str, 
     assert shown(uri).of("stage") == []
     projection.update(full)
     assert len(shown(uri).of("stage")) == 6
+
+
+def test_the_sweeps_run_has_its_spec_and_a_table_of_what_the_best_student_says(
+    fake: Any, uri: str, tmp_path: Path
+) -> None:
+    record = fake.record(*STATES)
+    projection = Projection(uri, "small", (tmp_path / "artifacts").as_uri())
+    projection.update(record)
+    projection.log_artifacts(record, None)
+    [spec] = (tmp_path / "artifacts").rglob("sweep.yaml")
+    assert yaml.load(spec) == record.sweep
+    table, other = sorted((tmp_path / "artifacts").rglob("predictions/*.csv"))
+    assert [table.name, other.name] == ["minilm-0-to-minilm-1.csv", "minilm-0-to-minilm-2.csv"]
+    rows = list(csv.DictReader(table.open(encoding="utf-8")))
+    assert len(rows) == 40
+    assert rows[0] == {
+        **{"id": "000", "class": "negative", "text": "bad, film"},
+        **dict.fromkeys(("weak", "student", "ceiling"), "positive"),
+        **{f"{role} probability": "1.0000" for role in ("weak", "student", "ceiling")},
+    }

@@ -74,7 +74,7 @@ def test_a_server_killed_while_it_is_written_to_ends_up_whole(
     assert 0 < len(shown(backend).runs) < len(shown(whole).runs)
     with server(backend, port, tmp_path / "artifacts"):
         projection.update(record)
-        projection.log_report(report)
+        projection.log_artifacts(record, report)
         before = shown(backend).content()
         projection.update(record)
         assert shown(backend).content() == before

@@ -12,6 +12,7 @@ from dataclasses import fields as fields_of
 from typing import Any, NoReturn
 
 from w2s_ray.stages.fingerprint import address_of
+from w2s_ray.stages.usage import Look, is_usage
 
 RECORD = "stage.json"
 
@@ -32,6 +33,7 @@ class StageRecord:
         files: name to sha256.
         sizes: name to bytes.
         dropped: names of files that `w2s gc` removed.
+        usage: what the process used, see `w2s_ray.stages.usage`.
     """
 
     address: str
@@ -44,6 +46,7 @@ class StageRecord:
     files: dict[str, str]
     sizes: dict[str, int] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
+    usage: list[Look] = field(default_factory=list)
 
     @property
     def kind(self) -> str:
@@ -84,8 +87,9 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "files": dict,
     "sizes": dict,
     "dropped": list,
+    "usage": list,
 }
-_REQUIRED = frozenset(_TYPES) - {"sizes", "dropped"}
+_REQUIRED = frozenset(_TYPES) - {"sizes", "dropped", "usage"}
 assert set(_TYPES) == {one.name for one in fields_of(StageRecord)}
 
 
@@ -119,6 +123,8 @@ def _check(data: dict[str, Any], address: str) -> None:
         raise DamageError(f"names files outside its folder in its {RECORD}")
     if not all(isinstance(one, str) for one in data["files"].values()):
         raise DamageError(f"has a checksum that is no text in its {RECORD}")
+    if not is_usage(data.get("usage", [])):
+        raise DamageError(f"has a 'usage' that is none in its {RECORD}")
     is_older = "sizes" not in data and "checksum" not in data
     if not is_older and data.get("checksum") != _checksum(data):
         raise DamageError(f"has a {RECORD} that was altered")

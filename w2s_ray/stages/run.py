@@ -21,6 +21,7 @@ from w2s_ray.stages.claim import claim
 from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError, cause_of, must_exist, store_errors
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, Hint, LoadExamples, Prompt, Relabel, Stage
 from w2s_ray.stages.store import Draft, Store
+from w2s_ray.stages.usage import USAGE, Usage, read_usage
 
 
 @ray.remote(max_retries=0, max_calls=0)  # type: ignore[untyped-decorator]
@@ -135,6 +136,7 @@ def _finetune(stage: Stage, store: Store, made_by: str, broker: Any) -> None:
         must_exist(store.root, f"publishing {stage.execution.label}")  # training takes long enough to lose a mount
         with store.publish(stage, made_by) as draft:
             _take(outputs, draft)
+            draft.usage = read_usage(store.work(stage.address) / USAGE)
             draft.seconds["stage"] = time.monotonic() - start
     finally:
         # What is half-written would only fill the disk; the checkpoints stay.
@@ -175,13 +177,17 @@ def _loop(stage: Stage, store: Store, outputs: Path, broker: Any) -> Callable[[]
 
         context = get_context()
         worker = Worker(context.get_world_rank(), context.get_world_size(), _device(stage))
+        usage = Usage(store.work(stage.address) / USAGE, worker.device)
 
         def report(row: dict[str, Any]) -> None:
             if worker.rank == 0:
                 broker.note.remote(stage.address, row)
+                usage.look_if_due()
 
         with store_errors(store.root, f"training {stage.execution.label}"):
             train_stage(stage, store, outputs, worker, report)
+            if worker.rank == 0:
+                usage.look()
 
     return loop
 

@@ -33,6 +33,7 @@ from w2s_ray.stages.errors import (
 from w2s_ray.stages.integrity import check_file, check_stage, put_aside, read_record, sha256_of, sync_folder
 from w2s_ray.stages.record import RECORD, DamageError, StageRecord
 from w2s_ray.stages.stage import Stage
+from w2s_ray.stages.usage import Look
 
 __all__ = ["Draft", "StageRecord", "Store", "StoredStage"]
 
@@ -76,12 +77,13 @@ class StoredStage:
 
 
 class Draft:
-    """A stage being written: put files into `path`, numbers into `summary` and `seconds`."""
+    """A stage being written: put files into `path`, numbers into `summary`, `seconds` and `usage`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.summary: dict[str, Any] = {}
         self.seconds: dict[str, float] = {}
+        self.usage: list[Look] = []
 
 
 class Store:
@@ -179,6 +181,7 @@ def _finish(stage: Stage, draft: Draft, made_by: str) -> None:
         finished_at=time.time(),
         files={path.name: sha256_of(path, sync=True) for path in paths},
         sizes={path.name: path.stat().st_size for path in paths},
+        usage=draft.usage,
     )
     path = draft.path / RECORD
     path.write_text(record.to_json(), encoding="utf-8")

@@ -86,9 +86,10 @@ class BackgroundTracker:
 
     def _project(self, offered: Offer) -> None:
         start = time.monotonic()
-        self._projection.update(offered() if callable(offered) else offered)
+        record = offered() if callable(offered) else offered
+        self._projection.update(record)
         if self._report is not None:
-            self._projection.log_report(self._report)
+            self._projection.log_artifacts(record, self._report)
         _log.debug("projected to MLflow in %.1f s", time.monotonic() - start)
 
     def _guarded(self, action: Callable[[], None]) -> bool:

@@ -25,6 +25,18 @@ class Point(NamedTuple):
     time: int
 
 
+class Dataset(NamedTuple):
+    """One data set that a run reads; `source`, `schema` and `profile` are JSON, as MLflow keeps them."""
+
+    name: str
+    digest: str
+    context: str
+    source_type: str
+    source: str
+    schema: str
+    profile: str
+
+
 @dataclass(frozen=True)
 class PlannedRun:
     """A run to be written.
@@ -36,6 +48,7 @@ class PlannedRun:
         params: identity only, so that they never change.
         points: of all metrics; of one key and step there is one.
         tags: whatever may change.
+        inputs: the data it reads.
     """
 
     key: str
@@ -46,6 +59,7 @@ class PlannedRun:
     params: Mapping[str, str]
     points: tuple[Point, ...]
     tags: Mapping[str, str]
+    inputs: tuple[Dataset, ...] = ()
 
     def digest(self, parent: str | None) -> str:
         """Returns 32 hex digits over all of the run and the id of its parent run."""

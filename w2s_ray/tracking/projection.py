@@ -5,20 +5,20 @@ one update with the last record. A stage that is stored and a trial that has end
 projection they are looked at once.
 """
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from w2s_ray.search.record import SweepRecord, TrialRecord
+from w2s_ray.tracking.artifacts import put_predictions, put_report, put_spec
 from w2s_ray.tracking.client import connect
+from w2s_ray.tracking.datasets import datasets_of
 from w2s_ray.tracking.location import artifact_root, tracking_uri
+from w2s_ray.tracking.planned import Dataset
 from w2s_ray.tracking.runs import Runs
-from w2s_ray.tracking.stage_run import stage_run
-from w2s_ray.tracking.sweep_run import sweep_run
+from w2s_ray.tracking.stage_run import Owner, stage_run
+from w2s_ray.tracking.sweep_run import sweep_key, sweep_run
 from w2s_ray.tracking.trial_run import OPEN, trial_run
 from w2s_ray.tracking.view import experiment_tags
-
-_REPORT = "w2s.report"
 
 
 class Projection:
@@ -36,6 +36,7 @@ class Projection:
         self._parent: str | None = None
         self._stages: set[str] = set()
         self._trials: dict[int, TrialRecord] = {}
+        self._inputs: tuple[Dataset, ...] = ()
 
     def open(self) -> None:
         """Connects, makes what is missing and looks up which runs are there. `update` does it when it has to."""
@@ -53,42 +54,44 @@ class Projection:
             self._forget()
             raise
 
-    def log_report(self, folder: Path) -> None:
-        """Puts the files of the report onto the sweep's run, if one has changed. Comes after an update."""
+    def log_artifacts(self, record: SweepRecord, report: Path | None) -> None:
+        """Puts spec, predictions and the files of the report's folder onto the sweep's run. Comes after an update.
+
+        What has not changed is left alone.
+        """
         if self._runs is None or self._parent is None:
-            raise RuntimeError("log_report comes after an update with a trial in it")
-        files = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path, folder))
-        digest = _digest(files)
+            raise RuntimeError("log_artifacts comes after an update with a trial in it")
         try:
-            if self._runs.tag(self._parent, _REPORT) != digest:
-                for path in files:
-                    place = Path("report", path.relative_to(folder).parent)
-                    self._client.log_artifact(self._parent, str(path), place.as_posix())
-                self._client.set_tag(self._parent, _REPORT, digest)
+            put_spec(self._client, self._runs, self._parent, record)
+            put_predictions(self._client, self._runs, self._parent, record)
+            if report is not None and report.is_dir():
+                put_report(self._client, self._runs, self._parent, report)
         except BaseException:
             self._forget()
             raise
 
     def _update(self, record: SweepRecord) -> None:
         assert self._runs is not None
-        whole = sweep_run(record, record.study)
         # The sweep's run is made first, since the others name it, and filled last, when they are there.
-        parent = self._runs.find(whole.key) or self._runs.create(whole).run_id
+        found = self._runs.find(sweep_key(record.study))
+        parent = found or self._runs.create(sweep_run(record, record.study)).run_id
         if parent != self._parent:
             self._parent, self._stages, self._trials = parent, set(), {}
             self._runs.describe(experiment_tags(record.sweep))
+        self._inputs = self._inputs or datasets_of(record)  # a study has one task
         for address, owner in _trained(record):
             self._write_stage(record, address, owner)
         for trial in record.trials:
             known = self._trials.get(trial.number)
             if known is not trial and known != trial:  # the driver gives the same record of what has ended
-                self._runs.write(trial_run(record, trial, record.study), parent)
+                self._runs.write(trial_run(record, trial, record.study, self._inputs), parent)
                 if trial.state not in OPEN:
                     self._trials[trial.number] = trial
+        whole = sweep_run(record, record.study, self._runs.page(parent), self._inputs)
         if self._runs.write(whole) != parent:  # it had to be replaced, and the others name the old one
             self._update(record)
 
-    def _write_stage(self, record: SweepRecord, address: str, owner: int | None) -> None:
+    def _write_stage(self, record: SweepRecord, address: str, owner: Owner) -> None:
         assert self._runs is not None
         stored = record.store.read(address) if address not in self._stages else None
         if stored is not None:
@@ -97,7 +100,7 @@ class Projection:
 
     def _forget(self) -> None:
         """After an error nobody knows what arrived, so everything is looked up again."""
-        self._runs, self._parent, self._stages, self._trials = None, None, set(), {}
+        self._runs, self._parent, self._stages, self._trials, self._inputs = None, None, set(), {}, ()
 
 
 def project(record: SweepRecord, report: Path | None = None) -> str:
@@ -105,28 +108,17 @@ def project(record: SweepRecord, report: Path | None = None) -> str:
     uri = tracking_uri(record.sweep, record.store)
     projection = Projection(uri, record.sweep.name, artifact_root(uri, record.store))
     projection.update(record)
-    if record.trials and report is not None and report.is_dir():
-        projection.log_report(report)
+    if record.trials:
+        projection.log_artifacts(record, report)
     return uri
 
 
-def _trained(record: SweepRecord) -> Iterator[tuple[str, int | None]]:
-    """Yields the addresses of all trials' stages, each once, with the first trial it was made for; None if for all."""
+def _trained(record: SweepRecord) -> Iterator[tuple[str, Owner]]:
+    """Yields the addresses of all trials' stages, each once, with whom it was made for first."""
     seen: set[str] = set()
     for trial in record.trials:
         for role, addresses in trial.stages.items():
             for address in addresses:
                 if address not in seen:
                     seen.add(address)
-                    yield address, None if role in ("weak", "ceiling") else trial.number
-
-
-def _is_hidden(path: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
-
-
-def _digest(files: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:32]
+                    yield address, Owner(role, trial)

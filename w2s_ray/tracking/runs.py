@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from w2s_ray.tracking.planned import RUNNING, PlannedRun, Point
+from w2s_ray.tracking.planned import RUNNING, Dataset, PlannedRun, Point
 
 KEY, DIGEST, REPLACED, PARENT = "w2s.key", "w2s.digest", "w2s.replaced", "mlflow.parentRunId"
 
@@ -20,10 +20,11 @@ _MOST_METRICS, _MOST_OTHERS = 800, 100  # MLflow takes 1,000 metrics, 100 params
 
 @dataclass(slots=True)
 class _Content:
-    """The params and points that a run holds."""
+    """The params, points and data sets that a run holds."""
 
     params: Mapping[str, str] = field(default_factory=dict)
     points: set[Point] = field(default_factory=set)
+    inputs: set[tuple[str, str]] = field(default_factory=set)  # name and digest
 
 
 @dataclass(slots=True)
@@ -82,9 +83,11 @@ class Runs:
         else:
             tags = {**_tags(run, parent), **({"mlflow.runName": run.name} if known.name != run.name else {})}
         self._set_status(known, run)
+        self._log_inputs(known, run)
         self._log(known, run, {**tags, DIGEST: digest})
         known.digest, known.name = digest, run.name
-        known.content = None if run.status != RUNNING else _Content(run.params, set(run.points))
+        content = _Content(run.params, set(run.points), _names(run.inputs))
+        known.content = content if run.status == RUNNING else None
         return known.run_id
 
     def create(self, run: PlannedRun, parent: str | None = None) -> _Known:
@@ -94,6 +97,10 @@ class Runs:
         )
         self._known[run.key] = _Known(made.info.run_id, run.name, start=run.start, content=_Content())
         return self._known[run.key]
+
+    def page(self, run_id: str) -> str:
+        """Returns the address of a run within MLflow's UI."""
+        return f"#/experiments/{self._experiment}/runs/{run_id}"
 
     def tag(self, run_id: str, name: str) -> str | None:
         """Returns a tag of a run as MLflow has it."""
@@ -133,10 +140,11 @@ class Runs:
 
     def _content(self, known: _Known) -> _Content:
         if known.content is None:
-            data = self._client.get_run(known.run_id).data
+            there = self._client.get_run(known.run_id)
+            data, inputs = there.data, there.inputs.dataset_inputs if there.inputs else []
             histories = (self._client.get_metric_history(known.run_id, key) for key in data.metrics)
             points = {Point(m.key, m.value, m.step, m.timestamp) for history in histories for m in history}
-            known.content = _Content(data.params, points)
+            known.content = _Content(data.params, points, {(i.dataset.name, i.dataset.digest) for i in inputs})
         return known.content
 
     def _is_wrong(self, known: _Known, run: PlannedRun) -> bool:
@@ -146,6 +154,7 @@ class Runs:
             known.start != run.start
             or any(run.params.get(name) != value for name, value in content.params.items())
             or any(planned.get((point.key, point.step), point) != point for point in content.points)
+            or bool(run.inputs and content.inputs - _names(run.inputs))
         )
 
     # What is written.
@@ -161,6 +170,23 @@ class Runs:
         elif known.status != RUNNING:
             self._client.update_run(known.run_id, status=RUNNING)
         known.status = run.status
+
+    def _log_inputs(self, known: _Known, run: PlannedRun) -> None:
+        """Logs the data sets that are missing, in one batch."""
+        missing = _names(run.inputs) - self._content(known).inputs
+        if not missing:
+            return
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        inputs = [
+            DatasetInput(
+                Dataset(one.name, one.digest, one.source_type, one.source, one.schema, one.profile),
+                [InputTag("mlflow.data.context", one.context)],
+            )
+            for one in run.inputs
+            if (one.name, one.digest) in missing
+        ]
+        self._client.log_inputs(known.run_id, inputs)
 
     def _log(self, known: _Known, run: PlannedRun, tags: Mapping[str, str]) -> None:
         """Logs what is missing, the tags with the last batch."""
@@ -193,6 +219,10 @@ def _experiment(client: Any, name: str, artifacts: str | None) -> str:
 
 def _tags(run: PlannedRun, parent: str | None) -> dict[str, str]:
     return {**run.tags, KEY: run.key, "mlflow.source.name": "w2s", **({PARENT: parent} if parent else {})}
+
+
+def _names(inputs: Sequence[Dataset]) -> set[tuple[str, str]]:
+    return {(one.name, one.digest) for one in inputs}
 
 
 def _batches(items: Sequence[Any], size: int) -> list[Sequence[Any]]:

@@ -5,8 +5,9 @@ named after the first trial that they were made for, or forty of them would be c
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from w2s_ray.search.record import COMPLETE, TrialRecord
 from w2s_ray.stages.store import StageRecord, StoredStage
 from w2s_ray.tracking.planned import FINISHED, PlannedRun, Point, is_number, milliseconds, text_of
 
@@ -19,20 +20,32 @@ _SCHEDULE = ("alpha", "epoch", "lr")
 _FINAL_NAMES = {"student_accuracy": "student_half_accuracy"}
 
 
-def stage_run(stored: StoredStage, trial: int | None = None) -> PlannedRun:
-    """Returns the run of a finished Finetune stage; `trial` is the first it was made for, None for a baseline."""
+class Owner(NamedTuple):
+    """Who a stage was made for: the first trial that has it, and what it is there."""
+
+    role: str
+    trial: TrialRecord
+
+    @property
+    def number(self) -> int | None:
+        """Of the trial; None for a baseline, which belongs to all."""
+        return None if self.role in ("weak", "ceiling") else self.trial.number
+
+
+def stage_run(stored: StoredStage, owner: Owner) -> PlannedRun:
+    """Returns the run of a finished stage that gives predictions."""
     record = stored.record
     end = milliseconds(record.finished_at)
     start = milliseconds(record.finished_at - record.seconds.get("stage", 0.0))
     return PlannedRun(
         key=f"stage {record.address}",
-        name=_name(record, trial),
+        name=_name(record, owner.number),
         status=FINISHED,
         start=start,
         end=end,
         params=flat(record.identity["settings"]),
-        points=tuple(_points(stored.curve(), record.summary, start, end)),
-        tags=_tags(record, trial),
+        points=(*_points(stored.curve(), record.summary, start, end), *_usage(record)),
+        tags=_tags(record, owner),
     )
 
 
@@ -70,6 +83,14 @@ def _points(curve: Sequence[Mapping[str, Any]], summary: Mapping[str, Any], star
             yield Point(_FINAL_NAMES.get(key, key), value, last, end)
 
 
+def _usage(record: StageRecord) -> Iterator[Point]:
+    """Yields what the process used, under the names of MLflow's system metrics; steps count the looks."""
+    for step, look in enumerate(record.usage):
+        for key, value in look.items():
+            if key != "time" and is_number(value):
+                yield Point(f"system/{key}", float(value), step, milliseconds(look["time"]))
+
+
 def _numbers(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     return ((key, float(value)) for key, value in values.items() if key != "step" and is_number(value))
 
@@ -82,9 +103,21 @@ def thinned(curve: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [curve[index] for index in sorted(chosen)]
 
 
-def _tags(record: StageRecord, trial: int | None) -> dict[str, str]:
+def _tags(record: StageRecord, owner: Owner) -> dict[str, str]:
     seconds = {f"seconds.{name}": f"{value:.3f}" for name, value in record.seconds.items()}
     inputs = {f"w2s.input.{role}": str(address) for role, address in record.identity["inputs"].items()}
-    owner = {} if trial is None else {"trial": str(trial)}
     made_by = {"made by": record.made_by or "unknown"}
-    return {"kind": "stage", "w2s.address": record.address, **owner, **made_by, **seconds, **inputs}
+    seed = record.identity["settings"].get("seed")
+    named = {"kind": "stage", "state": COMPLETE, "role": owner.role, **({} if seed is None else {"seed": str(seed)})}
+    return {**named, **_belonging(owner), "w2s.address": record.address, **made_by, **seconds, **inputs}
+
+
+def _belonging(owner: Owner) -> dict[str, str]:
+    """What the stage belongs to: a weak supervisor to its model, a ceiling to its, a student to its trial."""
+    trial = owner.trial
+    if owner.role == "weak":
+        return {"weak": trial.weak}
+    if owner.role == "ceiling":
+        return {"strong": trial.strong}
+    pairing = {"pairing": trial.pairing, "weak": trial.weak, "strong": trial.strong}
+    return {"trial": str(trial.number), "method": trial.method, **pairing}

@@ -7,21 +7,26 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from w2s_ray.search.record import COMPLETE, INTERRUPTED, SweepRecord, TrialRecord
-from w2s_ray.spec import Sweep, yaml
+from w2s_ray.search.record import COMPLETE, INTERRUPTED, RUNNING, SweepRecord, TrialRecord
+from w2s_ray.spec import Sweep
 from w2s_ray.tracking import planned
-from w2s_ray.tracking.planned import PlannedRun, Point, cut, milliseconds, text_of
+from w2s_ray.tracking.planned import Dataset, PlannedRun, Point, cut, milliseconds, text_of
 from w2s_ray.tracking.trial_run import OPEN, accuracies_on_test
 
 
-def sweep_run(record: SweepRecord, study: str) -> PlannedRun:
-    """Returns the parent run. The record holds a trial."""
+def sweep_key(study: str) -> str:
+    """Returns the key of a study's parent run."""
+    return f"sweep {study}"
+
+
+def sweep_run(record: SweepRecord, study: str, page: str = "", inputs: tuple[Dataset, ...] = ()) -> PlannedRun:
+    """Returns the parent run. The record holds a trial; `page` is the run's own address in MLflow's UI."""
     sweep, finished = record.sweep, [trial for trial in record.trials if trial.state not in OPEN]
     is_done = len(finished) >= sweep.search.trials and len(finished) == len(record.trials)
     is_stopped = any(trial.state == INTERRUPTED for trial in record.trials)
     ends = [trial.finished for trial in finished if trial.finished]
     return PlannedRun(
-        key=f"sweep {study}",
+        key=sweep_key(study),
         name=sweep.name,
         status=planned.FINISHED if is_done else planned.KILLED if is_stopped else planned.RUNNING,
         start=milliseconds(min((trial.started for trial in record.trials if trial.started), default=None)),
@@ -33,13 +38,16 @@ def sweep_run(record: SweepRecord, study: str) -> PlannedRun:
             "trials": _counts(record),
             "w2s.sweep": sweep.name,
             "w2s.study": study,
-            "mlflow.note.content": note(record),
+            "state": "complete" if is_done else INTERRUPTED if is_stopped else RUNNING,
+            "seed": ",".join(map(str, sweep.seeds)),
+            "mlflow.note.content": note(record, page),
         },
+        inputs=inputs,
     )
 
 
-def note(record: SweepRecord) -> str:
-    """Returns the Markdown shown on the sweep's page: the best trial of each pairing, then the spec."""
+def note(record: SweepRecord, page: str = "") -> str:
+    """Returns the Markdown shown on the sweep's page: how far it is, commands and places, the best trials."""
     rows = [_row(record, pairing.name) for pairing in record.sweep.pairings]
     table = [
         f"The best trial of each pairing by validation accuracy ({record.sweep.objective.labels} labels); "
@@ -49,9 +57,28 @@ def note(record: SweepRecord) -> str:
         "|---|---|---|---|---|---|---|---|",
         *rows,
     ]
-    head = f"{_counts(record)} of {record.sweep.search.trials} trials.\n\n" + "\n".join(table)
-    spec = cut(yaml.dump(record.sweep), 7900 - len(head))
-    return cut(f"{head}\n\n```yaml\n{spec}\n```\n")
+    head = [f"{_counts(record)} of {record.sweep.search.trials} trials.", "", _plan(record.sweep), ""]
+    return cut("\n".join([*head, *_commands(record, page), "", *table]))
+
+
+def _plan(sweep: Sweep) -> str:
+    searched = ", ".join(name for name, dimension in sweep.space.items() if dimension.varies) or "nothing"
+    return (
+        f"Plan: {len(sweep.pairings)} pairings, methods {', '.join(sweep.methods)}, {len(sweep.seeds)} seeds each; "
+        f"searched: {searched}; sampler {sweep.search.sampler}."
+    )
+
+
+def _commands(record: SweepRecord, page: str) -> list[str]:
+    """How to carry on with the sweep, and where report and spec are."""
+    name, store = record.sweep.name, record.store.root
+    artifacts = f" It is under [artifacts]({page}/artifacts/report) once the sweep has ended." if page else ""
+    return [
+        f"- Run, resume or extend it: `w2s resume {name} --store {store}`",
+        f"- Report: `w2s report {name} --store {store} --open`, in `{record.store.sweep_folder(name) / 'report'}`."
+        + artifacts,
+        f"- Store: `{store}`; the spec is the artifact `sweep.yaml`.",
+    ]
 
 
 def best_trial(record: SweepRecord, pairing: str) -> TrialRecord | None:
@@ -90,19 +117,28 @@ def _params(sweep: Sweep) -> dict[str, str]:
 
 
 def _best_so_far(record: SweepRecord) -> Iterator[Point]:
-    """Yields a point per trial that is its pairing's best, up to the first that is open: those never change."""
-    best: dict[str, float] = {}
+    """Yields, at each ended trial, the best of its pairing so far and what that recovers of the gap on the test split.
+
+    Up to the first trial that is open, so that points never change. The PGR is that of the trial chosen on validation,
+    not the best PGR: it may fall.
+    """
+    best: dict[str, tuple[float, float | None]] = {}
     objective = record.sweep.objective.labels
     for trial in record.trials:
         if trial.state in OPEN:
             return
         value = trial.values.get(objective) if trial.state == COMPLETE else None
-        if value is not None and value > best.get(trial.pairing, float("-inf")):
-            best[trial.pairing] = value
-            yield Point(_metric(trial), value, trial.number, milliseconds(trial.finished))
+        if value is not None and value > best.get(trial.pairing, (float("-inf"), None))[0]:
+            best[trial.pairing] = (value, accuracies_on_test(trial, record.store).get("pgr"))
+        if trial.pairing in best:
+            end = milliseconds(trial.finished)
+            validation, pgr = best[trial.pairing]
+            yield Point(_metric("best_validation", trial), validation, trial.number, end)
+            if pgr is not None:
+                yield Point(_metric("best_pgr", trial), pgr, trial.number, end)
 
 
-def _metric(trial: TrialRecord) -> str:
+def _metric(group: str, trial: TrialRecord) -> str:
     # MLflow refuses an arrow in a metric's name; the slash makes one group of the pairings' charts.
     pairing = f"{trial.weak} to {trial.strong}"
-    return "best_validation/" + re.sub(r"[^\w.\- ]", "_", pairing)
+    return f"{group}/" + re.sub(r"[^\w.\- ]", "_", pairing)

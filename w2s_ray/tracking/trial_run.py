@@ -8,7 +8,7 @@ from w2s_ray.spec import Sweep
 from w2s_ray.spec.method import methods_with
 from w2s_ray.stages.store import Store
 from w2s_ray.tracking import planned
-from w2s_ray.tracking.planned import PlannedRun, Point, cut, is_number, milliseconds, text_of
+from w2s_ray.tracking.planned import Dataset, PlannedRun, Point, cut, is_number, milliseconds, text_of
 
 _STATUS = {
     COMPLETE: planned.FINISHED,
@@ -18,11 +18,11 @@ _STATUS = {
     INTERRUPTED: planned.KILLED,  # until the next driver takes it up
 }
 OPEN = (RUNNING, INTERRUPTED)
-_MOST_NAMED = 3
+_MOST_NAMED = 2
 _MOST_OF_AN_ERROR = 4000  # characters
 
 
-def trial_run(record: SweepRecord, trial: TrialRecord, study: str) -> PlannedRun:
+def trial_run(record: SweepRecord, trial: TrialRecord, study: str, inputs: tuple[Dataset, ...] = ()) -> PlannedRun:
     """Returns the run of a trial; `study` tells it from the trial of that number under another spec."""
     return PlannedRun(
         key=f"trial {study} {trial.number}",
@@ -33,6 +33,7 @@ def trial_run(record: SweepRecord, trial: TrialRecord, study: str) -> PlannedRun
         params=_params(record.sweep, trial),
         points=tuple(_points(trial, record.store)),
         tags=_tags(record.sweep, trial, study),
+        inputs=inputs,
     )
 
 
@@ -56,10 +57,11 @@ def accuracies_on_test(trial: TrialRecord, store: Store) -> dict[str, float]:
 
 
 def _name(sweep: Sweep, trial: TrialRecord) -> str:
-    """As in `0007 confidence minilm-1→minilm-6 alpha=0.62`: the method's own parameters first."""
+    """As in `0007 confidence minilm-1→minilm-6 alpha=0.62 lr=0.003`: the method's first own parameter leads."""
     varying = [name for name in trial.params if name in sweep.space and sweep.space[name].varies]
-    varying.sort(key=lambda name: len(methods_with(name)))
-    values = (f"{name}={_short(trial.params[name])}" for name in varying[:_MOST_NAMED])
+    own = [name for name in varying if not set(sweep.methods) <= set(methods_with(name))]
+    telling = [*own[:1], *(name for name in varying if name not in own), *own[1:]][:_MOST_NAMED]
+    values = (f"{name}={_short(trial.params[name])}" for name in telling)
     return " ".join([f"{trial.number:04d}", trial.method, trial.pairing, *values])
 
 
@@ -108,6 +110,7 @@ def _tags(sweep: Sweep, trial: TrialRecord, study: str) -> dict[str, str]:
         "method": trial.method,
         "weak": trial.weak,
         "strong": trial.strong,
+        "seed": ",".join(map(str, sweep.seeds)),
         "w2s.sweep": sweep.name,
         "w2s.study": study,
         **stages,
