@@ -139,6 +139,28 @@ def test_mlflow_holds_each_trial_and_each_trained_stage_once(folder: Path) -> No
     assert open_runs == 0
 
 
+def test_the_best_student_is_exported_and_gives_what_was_measured(folder: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    from w2s_ray.export import w2s_student
+    from w2s_ray.stages.artifacts import EXAMPLES, Examples
+
+    store = Store(folder / "w2s-runs")
+    record = load_record(store, load_spec(store, "quickstart"))
+    best = max(record.trials, key=lambda trial: (trial.values["oracle"], -trial.number))
+    told = w2s("export", "quickstart", "--seed", "1", "--register", "best", "--to", str(tmp_path / "out"), cwd=folder)
+    assert f"trial {best.number} ({best.method}, {best.pairing}), seed 1: {tmp_path / 'out'}" in told
+    assert "MLflow model: models:/m-" in told
+    stage = store.get(best.stages["student"][1])
+    stored = stage.predictions().of("test")
+    examples = Examples.read(store.get(stage.record.identity["inputs"]["examples"]).file(EXAMPLES))
+    texts = dict(zip(examples.ids.tolist(), examples.texts, strict=True))
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").eval()
+    assert isinstance(model, w2s_student.StudentForSequenceClassification)
+    served = model.classify([texts[name] for name in stored.ids], AutoTokenizer.from_pretrained(tmp_path / "out"))
+    assert abs(served.numpy() - stored.probabilities).max() < 1e-4
+
+
 def test_nothing_but_the_store_is_left_behind(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["quickstart.yaml", "w2s-runs"]
     assert not list((folder / "w2s-runs/work").glob("*"))
