@@ -25,6 +25,7 @@ FROZEN_OPTIONS = {
     "status": {"--store", "--json", "--help"},
     "report": {"--store", "--html", "--json", "--open", "--help"},
     "track": {"--store", "--help"},
+    "export": {"--store", "--best", "--trial", "--pairing", "--seed", "--register", "--to", "--help"},
     "ui": {"--store", "--port", "--help"},
     "tasks": {"--json", "--help"},
     "models": {"--json", "--help"},
@@ -82,7 +83,7 @@ def test_a_plan_counts_stages_and_trainings_and_writes_nothing(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", ["resume", "status", "report", "track"])
+@pytest.mark.parametrize("command", ["resume", "status", "report", "track", "export"])
 def test_an_unknown_sweep_is_named_with_what_there_is(command: str, tmp_path: Path) -> None:
     done = w2s(command, "quickstrat", "--store", str(tmp_path / "store"), cwd=tmp_path)
     assert done.returncode == 2

@@ -5,7 +5,9 @@ import os
 import sqlite3
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -137,6 +139,77 @@ def test_mlflow_holds_each_trial_and_each_trained_stage_once(folder: Path) -> No
     trained = {address for trial in record.trials for of_role in trial.stages.values() for address in of_role}
     assert dict(kinds) == {"sweep": 1, "trial": 9, "stage": len(trained)}
     assert open_runs == 0
+
+
+def mlflow_trials(database: Path) -> dict[int, tuple[dict[str, float], dict[str, str]]]:
+    """Metrics and params of each trial's run, read from MLflow's file."""
+    with sqlite3.connect(database) as connection:
+        trials = "select run_uuid from tags where key = 'kind' and value = 'trial'"
+        asked = f"select run_uuid, value from tags where key = 'trial' and run_uuid in ({trials})"
+        runs = connection.execute(asked).fetchall()
+        metrics, params = (
+            {
+                run: dict(connection.execute(f"select key, value from {table} where run_uuid = ?", (run,)))
+                for run, _ in runs
+            }
+            for table in ("latest_metrics", "params")
+        )
+    return {int(number): (metrics[run], params[run]) for run, number in runs}
+
+
+def test_study_store_mlflow_json_pandas_and_page_say_the_same_numbers(folder: Path, tmp_path: Path) -> None:
+    store = Store(folder / "w2s-runs")
+    loaded = w2s_ray.load("quickstart", store=store.root)
+    told = json.loads(w2s("report", "quickstart", "--json", "--html", str(tmp_path / "page.html"), cwd=folder))
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    shown = mlflow_trials(store.root / "mlflow.db")
+    same = partial(pytest.approx, rel=1e-12)
+    for trial in loaded.record.trials:
+        metrics, params = shown[trial.number]
+        assert {judge: metrics[f"validation_{judge}"] for judge in trial.values} == trial.values
+        assert loaded.trials.loc[trial.number, ["oracle", "weak_labels"]].tolist() == list(trial.values.values())
+        assert {name: json.loads(params[name]) if not isinstance(value, str) else params[name]
+                for name, value in trial.params.items()} == trial.params  # fmt: skip
+        for role in ("weak", "student", "ceiling"):
+            stages = [store.get(address) for address in trial.stages[role]]
+            measured = fmean(stage.record.summary["test_accuracy"] for stage in stages)
+            assert metrics[f"{role}_accuracy"] == same(measured)
+    results = loaded.results.set_index(["pairing", "method"])
+    for pairing in told["pairings"]:
+        name = f"{pairing['weak']}→{pairing['strong']}"
+        for method in pairing["methods"]:
+            row = results.loc[(name, method["method"])]
+            metrics, params = shown[row["trial"]]
+            assert method["student_accuracy"] == row["student"] == same(metrics["student_accuracy"])
+            assert pairing["weak_accuracy"] == row["weak_accuracy"] == same(metrics["weak_accuracy"])
+            assert pairing["ceiling_accuracy"] == row["ceiling_accuracy"] == same(metrics["ceiling_accuracy"])
+            if method["pgr"] is not None:
+                assert method["pgr"] == row["pgr"] == same(metrics["pgr"])
+                assert f"{method['pgr']:.2f} [{method['pgr_low']:.2f}, {method['pgr_high']:.2f}]" in page
+            assert f"{100 * method['student_accuracy']:.1f} % [" in page
+            assert method["params"]["lr"] == json.loads(params["lr"])
+
+
+def test_the_best_student_is_exported_and_gives_what_was_measured(folder: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    from w2s_ray.export import w2s_student
+    from w2s_ray.stages.artifacts import EXAMPLES, Examples
+
+    store = Store(folder / "w2s-runs")
+    record = load_record(store, load_spec(store, "quickstart"))
+    best = max(record.trials, key=lambda trial: (trial.values["oracle"], -trial.number))
+    told = w2s("export", "quickstart", "--seed", "1", "--register", "best", "--to", str(tmp_path / "out"), cwd=folder)
+    assert f"trial {best.number} ({best.method}, {best.pairing}), seed 1: {tmp_path / 'out'}" in told
+    assert "MLflow model: models:/m-" in told
+    stage = store.get(best.stages["student"][1])
+    stored = stage.predictions().of("test")
+    examples = Examples.read(store.get(stage.record.identity["inputs"]["examples"]).file(EXAMPLES))
+    texts = dict(zip(examples.ids.tolist(), examples.texts, strict=True))
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").eval()
+    assert isinstance(model, w2s_student.StudentForSequenceClassification)
+    served = model.classify([texts[name] for name in stored.ids], AutoTokenizer.from_pretrained(tmp_path / "out"))
+    assert abs(served.numpy() - stored.probabilities).max() < 1e-4
 
 
 def test_nothing_but_the_store_is_left_behind(folder: Path) -> None:

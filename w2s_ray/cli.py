@@ -158,9 +158,32 @@ def track(name: Name, store: StoreOption = None) -> None:
             except (MissingStageError, StoreUnavailableError):
                 raise
             except Exception as error:  # whatever mlflow, its HTTP library or a database raises
-                reason = without_password(f"{type(error).__name__}: {error}".splitlines()[0])[:300]
-                _fail(f"MLflow at {uri} cannot be written ({reason}); once it can, go on with: w2s track {name}", 1)
+                _fail_by_mlflow(record, error, f"w2s track {name}")
         print(f"{own} is in MLflow at {uri}")
+
+
+@app.command(epilog="Example: w2s export quickstart --register reviews, or: w2s export quickstart --trial 13 --seed 1")
+def export(
+    name: Name,
+    store: StoreOption = None,
+    best: Annotated[bool, typer.Option("--best", help="The best trial on validation. This is the default.")] = False,
+    trial: Annotated[int | None, typer.Option("--trial", help="This trial.", show_default=False)] = None,
+    pairing: Annotated[
+        str | None, typer.Option("--pairing", help="The best of this one, as in 'small->large'.", show_default=False)
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of the sweep's. Default: its first.")] = None,
+    register: Annotated[
+        str | None, typer.Option("--register", help="Register it in MLflow under this name.", show_default=False)
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", help="Folder to write. Default: exports/ in the sweep's folder.", show_default=False),
+    ] = None,
+) -> None:
+    """Export the student of a finished trial: a folder that transformers loads, and an MLflow model."""
+    if best and trial is not None:
+        raise typer.BadParameter("--best and --trial exclude each other", param_hint="--best")
+    _export(_one_record(name, store), trial, pairing, seed, register, to)
 
 
 @app.command(epilog="Example: w2s ui --port 5001")
@@ -267,6 +290,45 @@ def _report(records: list[Any], html: Path | None, as_json: bool, is_opened: boo
     print("\n".join(f"Report: {page}" for page in pages), file=sys.stderr)
     if is_opened:
         typer.launch(str(pages[0]))
+
+
+def _export(
+    record: Any, trial: int | None, pairing: str | None, seed: int | None, register: str | None, to: Path | None
+) -> None:
+    from w2s_ray.export import choose_student
+    from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError
+
+    if register is not None and not record.sweep.tracking.enabled:
+        raise ValueError("the spec has tracking: {enabled: false}, so there is no MLflow to register a model in")
+    chosen = choose_student(record, trial, pairing, seed)
+    # Imported late: both bring torch.
+    from w2s_ray.export.folder import ExportError, write_folder
+    from w2s_ray.export.mlflow_model import log_model
+
+    folder = record.store.sweep_folder(record.sweep.name) / "exports"
+    place = to or folder / f"trial-{chosen.trial.number:04d}-seed-{chosen.seed}"
+    try:
+        difference = write_folder(chosen, place.absolute(), lambda text: print(text, file=sys.stderr))
+    except ExportError as error:
+        _fail(error, 1)
+    print(f"{chosen.label}: {place}\nits probabilities are the sweep's, to within {difference:.1g}")
+    if not record.sweep.tracking.enabled:
+        return
+    try:
+        uri = log_model(chosen, place.absolute(), register)
+    except (MissingStageError, StoreUnavailableError):
+        raise
+    except Exception as error:  # whatever mlflow, its HTTP library or a database raises
+        _fail_by_mlflow(record, error, "the same command")
+    print(f"MLflow model: {uri}{f', registered as {register}' if register else ''}")
+
+
+def _fail_by_mlflow(record: Any, error: Exception, then: str) -> NoReturn:
+    from w2s_ray.tracking import tracking_uri
+    from w2s_ray.tracking.troubles import explained
+
+    uri = tracking_uri(record.sweep, record.store)
+    _fail(f"{explained(error, uri)}; then go on with: {then}", 1)
 
 
 def _run_several(several: Several, take_over: bool) -> None:

@@ -1,0 +1,108 @@
+"""From a stored student to the network that is exported: head on the cut backbone, an adapter merged into it.
+
+`w2s gc` may have removed the weights, never what they were trained on; then the student is trained again, from the
+inputs in the store, in this process.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from w2s_ray.assets import locate
+from w2s_ray.export.w2s_student import StudentConfig, StudentForSequenceClassification
+from w2s_ray.models.load import Cut, final_norms, load_backbone, load_classifier
+from w2s_ray.spec.model import FROZEN
+from w2s_ray.stages.artifacts import WEIGHTS
+from w2s_ray.stages.finetune import train_stage
+from w2s_ray.stages.stage import ExtractFeatures, Finetune, Stage
+from w2s_ray.stages.store import Store
+from w2s_ray.training.worker import Worker
+
+
+def trained_weights(stage: Stage, store: Store, say: Callable[[str], None]) -> dict[str, Tensor]:
+    """Returns the weights of a stored student; trains it again if they were removed.
+
+    Raises:
+        MissingStageError: the student, or what it has to be trained on again, is not in the store.
+    """
+    stored = store.get(stage.address)
+    if WEIGHTS not in stored.record.dropped:
+        weights: dict[str, Tensor] = load_file(stored.file(WEIGHTS))
+        return weights
+    seconds = stored.record.seconds.get("loop", 0.0)
+    say(f"`w2s gc` removed the weights of {stage.execution.label}; training it again, which took {seconds:.0f} s")
+    with tempfile.TemporaryDirectory(prefix="w2s-export-") as folder:
+        try:
+            train_stage(stage, store, Path(folder), Worker(device=_device(stage)), lambda row: None)
+        finally:
+            shutil.rmtree(store.work(stage.address), ignore_errors=True)  # its checkpoints; the stage is finished
+        again: dict[str, Tensor] = load_file(Path(folder) / WEIGHTS)
+        return again
+
+
+def network_of(
+    stage: Stage, weights: Mapping[str, Tensor], class_names: tuple[str, ...]
+) -> StudentForSequenceClassification:
+    """Returns the student with its weights in place, on the CPU and in eval mode."""
+    settings = stage.settings
+    assert isinstance(settings, Finetune)
+    folder = locate(stage.execution.source, stage.execution.revision)
+    if settings.train in FROZEN:
+        backbone, head = load_backbone(folder, settings.model.depth), dict(weights)
+    else:
+        backbone, head = _finetuned(folder, settings, weights, len(class_names))
+    network = StudentForSequenceClassification(_config(stage, settings, backbone, class_names, head))
+    network.backbone.load_state_dict(backbone.state_dict())  # strict: the configuration must say what was trained
+    network.head.load_state_dict(head)
+    network.eval()
+    return network
+
+
+def _finetuned(
+    folder: Path, settings: Finetune, weights: Mapping[str, Tensor], classes: int
+) -> tuple[nn.Module, dict[str, Tensor]]:
+    model: Cut = settings.model
+    network: Any = load_classifier(folder, model, classes)[0]
+    if settings.train == "lora":
+        from w2s_ray.models.adapt import add_lora
+
+        add_lora(network, settings.lora_rank, settings.lora_alpha)
+    missing, unexpected = network.load_state_dict(dict(weights), strict=False)
+    # What lora leaves as it was pretrained is not stored.
+    frozen = {name for name, one in network.named_parameters() if not one.requires_grad}
+    assert not unexpected, unexpected
+    assert set(missing) <= frozen, missing
+    backbone: nn.Module = network.backbone
+    if settings.train == "lora":
+        backbone = network.backbone.merge_and_unload()
+    return backbone, network.head.state_dict()
+
+
+def _config(
+    stage: Stage, settings: Finetune, backbone: nn.Module, class_names: tuple[str, ...], head: Mapping[str, Tensor]
+) -> StudentConfig:
+    inner: Any = backbone.config
+    read = stage.inputs["features"].settings if settings.train in FROZEN else None
+    precision = read.precision if isinstance(read, ExtractFeatures) else settings.training.precision
+    return StudentConfig(
+        pretrained={**inner.to_dict(), "use_cache": False},
+        final_norm=not any(isinstance(norm, nn.Identity) for norm in final_norms(backbone)),
+        pooling=settings.model.pooling,
+        features=head["mean"].shape[0],
+        max_tokens=settings.model.max_length,
+        precision=precision,
+        head_precision=settings.training.precision,
+        id2label=dict(enumerate(class_names)),
+        label2id={name: number for number, name in enumerate(class_names)},
+    )
+
+
+def _device(stage: Stage) -> str:
+    torch.set_num_threads(max(1, int(stage.execution.resources.cpus)))  # as in the sweep: sums are in its order
+    return "cuda" if stage.execution.resources.gpus and torch.cuda.is_available() else "cpu"
