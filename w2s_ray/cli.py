@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
+from w2s_ray.cluster import commands as cluster
 from w2s_ray.search.signals import INTERRUPTED, orderly_interrupts
 from w2s_ray.spec import Search, SpecError, Sweep, replace, yaml
 from w2s_ray.spec.sweep import DEFAULT_STORE
@@ -85,8 +86,18 @@ def run(
 
 
 @app.command(epilog="Example: w2s resume quickstart --trials 48")
-def resume(name: Name, store: StoreOption = None, trials: Trials = None, take_over: TakeOver = False) -> None:
+def resume(
+    name: Name,
+    store: StoreOption = None,
+    trials: Trials = None,
+    take_over: TakeOver = False,
+    address: cluster.MaybeAddress = None,
+    insecure: cluster.Insecure = False,
+) -> None:
     """Carry on with a sweep by its name, with the spec kept beside its study."""
+    if address:
+        cluster.resume_there(name, address, store, trials, insecure=insecure)
+        return
     with _interruptible():
         from w2s_ray.search.folder import load_spec
 
@@ -95,12 +106,49 @@ def resume(name: Name, store: StoreOption = None, trials: Trials = None, take_ov
 
 
 @app.command(epilog="Example: w2s status quickstart --json")
-def status(name: Name, store: StoreOption = None, as_json: AsJson = False) -> None:
+def status(
+    name: Name,
+    store: StoreOption = None,
+    as_json: AsJson = False,
+    address: cluster.MaybeAddress = None,
+    insecure: cluster.Insecure = False,
+) -> None:
     """Show how far a sweep is. May be called while it runs."""
+    if address:
+        cluster.status_there(name, address, store, as_json=as_json, insecure=insecure)
+        return
     from w2s_ray.search.status import status_of
 
     made = status_of(_record(name, store))
     _show(made.to_json() if as_json else made.to_text())
+
+
+@app.command(epilog="Example: w2s ls --store w2s-runs")
+def ls(store: StoreOption = None, as_json: AsJson = False) -> None:
+    """List the sweeps of a store: state, progress, best validation accuracy, last change."""
+    from w2s_ray.search.listing import list_sweeps, to_json, to_table
+
+    rows = list_sweeps(_store(store))
+    _show(to_json(rows)) if as_json else _console().print(to_table(rows))
+
+
+@app.command(epilog="Example: w2s submit sweeps/quickstart.yaml --address http://localhost:8265 --store /mnt/w2s -f")
+def submit(
+    spec: Spec,
+    address: cluster.Address,
+    store: StoreOption = None,
+    trials: Trials = None,
+    follow: cluster.Follow = False,
+    driver_on: cluster.DriverOn = None,
+    insecure: cluster.Insecure = False,
+) -> None:
+    """Run a sweep on a Ray cluster, or carry on with it there: ships the spec and this package, prints the name."""
+    sweep = _sweep(_load(spec), store, trials)
+    cluster.submit_sweep(sweep, address, driver_on, is_followed=follow, insecure=insecure)
+
+
+app.command(epilog="Example: w2s logs quickstart -f --address http://localhost:8265")(cluster.logs)
+app.command(epilog="Example: w2s stop quickstart --address http://localhost:8265")(cluster.stop)
 
 
 @app.command(epilog="Example: w2s report quickstart --open, or: w2s report first second --html both.html")
