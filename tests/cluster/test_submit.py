@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from conftest import TOKEN, Head
+from heads import TOKEN, Head
 
 from w2s_ray.spec import Sweep, yaml
 
