@@ -1,12 +1,11 @@
 """Submit, follow, stop and resume against a real head with token authentication, as somebody far away would."""
 
 import json
-from typing import Any
 
 import pytest
 from heads import TOKEN, Head
 
-from w2s_ray.spec import Sweep, yaml
+from w2s_ray.spec import Sweep, replace, yaml
 
 pytestmark = pytest.mark.slow
 
@@ -15,11 +14,6 @@ def written(head: Head, sweep: Sweep) -> str:
     path = head.folder / f"{sweep.name}.yaml"
     path.write_text(yaml.dump(sweep), encoding="utf-8")
     return str(path)
-
-
-def there(head: Head, small: Sweep, **changes: Any) -> Sweep:
-    store = str(head.folder / "store")
-    return Sweep.model_validate({**small.model_dump(), "store": store, **changes})
 
 
 def test_a_missing_and_a_wrong_token_are_refused_in_a_sentence(head: Head) -> None:
@@ -33,7 +27,7 @@ def test_a_missing_and_a_wrong_token_are_refused_in_a_sentence(head: Head) -> No
 
 
 def test_a_sweep_is_submitted_stopped_resumed_and_shown_from_outside(head: Head, small: Sweep) -> None:
-    spec = written(head, there(head, small, name="far", search={"trials": 4, "parallelism": 2}))
+    spec = written(head, replace(small, name="far", store=str(head.folder / "store")))
     submitted = head.w2s("submit", spec, "--address", head.url)
     assert submitted.stdout == "far\n", submitted.stderr
     again = head.w2s("submit", spec, "--address", head.url)
