@@ -1,6 +1,7 @@
 """A real Ray head on loopback that asks for a token, as `cluster/` starts it."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -85,6 +86,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
         yield Head(f"http://127.0.0.1:{dashboard}", folder, user)
     finally:
         _end(mark)
+        shutil.rmtree(f"/tmp/w2s-{mark[:6]}", ignore_errors=True)
 
 
 def answers(url: str, token: str | None) -> int:
