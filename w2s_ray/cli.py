@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
+from w2s_ray.cluster import commands as cluster
 from w2s_ray.search.signals import INTERRUPTED, orderly_interrupts
 from w2s_ray.spec import Search, SpecError, Sweep, replace, yaml
 from w2s_ray.spec.several import Several
@@ -97,8 +98,18 @@ def run(
 
 
 @app.command(epilog="Example: w2s resume quickstart --trials 48")
-def resume(name: Name, store: StoreOption = None, trials: Trials = None, take_over: TakeOver = False) -> None:
+def resume(
+    name: Name,
+    store: StoreOption = None,
+    trials: Trials = None,
+    take_over: TakeOver = False,
+    address: cluster.MaybeAddress = None,
+    insecure: cluster.Insecure = False,
+) -> None:
     """Carry on with a sweep by its name, with the spec kept beside its study."""
+    if address:
+        cluster.resume_there(name, address, store, trials, insecure=insecure)
+        return
     with _interruptible():
         from w2s_ray.search.folder import load_spec
         from w2s_ray.search.several import kept
@@ -109,8 +120,17 @@ def resume(name: Name, store: StoreOption = None, trials: Trials = None, take_ov
 
 
 @app.command(epilog="Example: w2s status quickstart --json")
-def status(name: Name, store: StoreOption = None, as_json: AsJson = False) -> None:
+def status(
+    name: Name,
+    store: StoreOption = None,
+    as_json: AsJson = False,
+    address: cluster.MaybeAddress = None,
+    insecure: cluster.Insecure = False,
+) -> None:
     """Show how far a sweep is. May be called while it runs."""
+    if address:
+        cluster.status_there(name, address, store, as_json=as_json, insecure=insecure)
+        return
     from w2s_ray.search.several import status_json, status_text
     from w2s_ray.search.status import status_of
 
@@ -120,6 +140,38 @@ def status(name: Name, store: StoreOption = None, as_json: AsJson = False) -> No
         _show(status_json(name, found) if as_json else status_text(name, found))
     else:
         _show(found[0].to_json() if as_json else found[0].to_text())
+
+
+@app.command(epilog="Example: w2s ls --store w2s-runs")
+def ls(store: StoreOption = None, as_json: AsJson = False) -> None:
+    """List the sweeps of a store: state, progress, best validation accuracy, last change."""
+    from w2s_ray.search.listing import list_sweeps, to_json, to_table
+
+    rows = list_sweeps(_store(store))
+    _show(to_json(rows)) if as_json else _console().print(to_table(rows))
+
+
+@app.command(epilog="Example: w2s submit sweeps/quickstart.yaml --address http://localhost:8265 --store /mnt/w2s -f")
+def submit(
+    spec: Spec,
+    address: cluster.Address,
+    store: StoreOption = None,
+    trials: Trials = None,
+    follow: cluster.Follow = False,
+    driver_on: cluster.DriverOn = None,
+    insecure: cluster.Insecure = False,
+) -> None:
+    """Run a sweep on a Ray cluster, or carry on with it there: ships the spec and this package, prints the name."""
+    several = _changed(_load(spec), store, trials)
+    if not several.is_one:
+        raise ValueError(
+            f"{spec} holds {len(several.sweeps)} sweeps, and a job runs one; on the cluster, RAY_ADDRESS=auto w2s run does all"
+        )
+    cluster.submit_sweep(several.sweeps[0], address, driver_on, is_followed=follow, insecure=insecure)
+
+
+app.command(epilog="Example: w2s logs quickstart -f --address http://localhost:8265")(cluster.logs)
+app.command(epilog="Example: w2s stop quickstart --address http://localhost:8265")(cluster.stop)
 
 
 @app.command(epilog="Example: w2s report quickstart --open, or: w2s report first second --html both.html")
@@ -183,7 +235,7 @@ def export(
     """Export the student of a finished trial: a folder that transformers loads, and an MLflow model."""
     if best and trial is not None:
         raise typer.BadParameter("--best and --trial exclude each other", param_hint="--best")
-    _export(_one_record(name, store), trial, pairing, seed, register, to)
+    _export(_record(name, store), trial, pairing, seed, register, to)
 
 
 @app.command(epilog="Example: w2s ui --port 5001")
@@ -388,6 +440,14 @@ def _changed(several: Several, store: str | None, trials: int | None) -> Several
 
 def _store(store: str | None) -> Store:
     return Store(store or DEFAULT_STORE)
+
+
+def _record(name: str, store: str | None) -> Any:
+    """Returns the sweep of that name. Raises ValueError if it is the name of a file of several."""
+    records, is_one = _records(name, store)
+    if not is_one:
+        raise ValueError(f"{name} is a file of several sweeps; name one: {', '.join(r.sweep.name for r in records)}")
+    return records[0]
 
 
 def _records(name: str, store: str | None) -> tuple[list[Any], bool]:

@@ -1,0 +1,99 @@
+"""A real Ray head on loopback that asks for a token, as `cluster/` starts it."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+TOKEN = "canary-" + "0123456789abcdef" * 3
+_MARK = "W2S_TEST_HEAD"
+
+
+@dataclass(frozen=True)
+class Head:
+    """A running head: the URL of its dashboard, and the environment of a user who has its token."""
+
+    url: str
+    folder: Path
+    user: dict[str, str]
+
+    def w2s(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Runs `w2s` as that user, from another directory, with other variables where given."""
+        command = [sys.executable, "-m", "w2s_ray", *arguments]
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env={**self.user, **environment},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def _end(mark: str) -> None:
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(_MARK) == mark:
+                process.kill()
+        except psutil.Error:  # gone, or another user's
+            continue
+
+
+@pytest.fixture(scope="session")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
+    """A head of two CPUs whose processes know nothing of this checkout."""
+    folder, mark = tmp_path_factory.mktemp("head"), uuid.uuid4().hex
+    gcs, dashboard, agent, runtime, client = free_ports(5)
+    shared = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    shared = {
+        **shared,
+        "HOME": str(folder),
+        "W2S_CACHE": os.environ.get("W2S_CACHE", str(Path.home() / ".cache/w2s_ray")),
+    }
+    secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+    bin_folder = str(Path(sys.executable).parent)
+    inside = {**shared, **secret, _MARK: mark, "PATH": f"{bin_folder}:{os.environ['PATH']}"}
+    checkout = str(Path(__file__).parents[2])
+    inside["PYTHONPATH"] = ":".join(p for p in os.environ.get("PYTHONPATH", "").split(":") if p and p != checkout)
+    command = [f"{bin_folder}/ray", "start", "--head", "--node-ip-address=127.0.0.1", f"--port={gcs}"]
+    command += ["--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"]
+    command += [f"--dashboard-agent-listen-port={agent}", f"--runtime-env-agent-port={runtime}"]
+    command += [f"--ray-client-server-port={client}", "--num-cpus=2", "--object-store-memory=100000000"]
+    command += ["--disable-usage-stats", f"--temp-dir=/tmp/w2s-{mark[:6]}", "--labels=w2s/driver=yes"]
+    started = subprocess.run(command, env=inside, cwd=folder, capture_output=True, text=True, timeout=180, check=False)
+    try:
+        assert started.returncode == 0, started.stdout + started.stderr
+        user = {**shared, **secret, "PYTHONPATH": os.environ.get("PYTHONPATH", checkout), "COLUMNS": "200"}
+        yield Head(f"http://127.0.0.1:{dashboard}", folder, user)
+    finally:
+        _end(mark)
+        shutil.rmtree(f"/tmp/w2s-{mark[:6]}", ignore_errors=True)
+
+
+def answers(url: str, token: str | None) -> int:
+    """Returns the HTTP status of a request with that token, or without one."""
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
+    try:
+        with urllib.request.urlopen(request, timeout=20) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code

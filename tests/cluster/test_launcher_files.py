@@ -1,0 +1,49 @@
+"""The launcher files through Ray's own validation, and what we promise of them beyond it."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+CLUSTER = Path(__file__).parents[2] / "cluster"
+FILES = ("aws", "gcp")
+
+
+def read(name: str) -> dict[str, Any]:
+    return dict(yaml.safe_load((CLUSTER / f"{name}.yaml").read_text(encoding="utf-8")))
+
+
+def check(config: dict[str, Any]) -> None:
+    validate_config(prepare_config(copy.deepcopy(config)))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_ray_accepts_the_file(name: str) -> None:
+    check(read(name))
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("place", ["top", "node type"])
+def test_ray_refuses_the_file_with_a_typo(name: str, place: str) -> None:
+    config = read(name)
+    mapping = config if place == "top" else config["available_node_types"]["gpu-spot"]
+    mapping["max_worker"] = mapping.pop("max_workers")
+    with pytest.raises(Exception, match="max_worker"):
+        check(config)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_cluster_is_closed_and_shrinks_to_its_head(name: str) -> None:
+    config = read(name)
+    starts = [line for key in ("head", "worker") for line in config[f"{key}_start_ray_commands"] if "ray start" in line]
+    assert len(starts) == 2
+    assert all("RAY_AUTH_MODE=token" in line for line in starts)
+    assert "--dashboard-host=127.0.0.1" in starts[0]
+    assert "RAY_enable_autoscaler_v2=1" in starts[0]
+    workers = {name: kind for name, kind in config["available_node_types"].items() if name != config["head_node_type"]}
+    assert {kind["min_workers"] for kind in workers.values()} == {0}
+    assert {kind["labels"]["ray.io/market-type"] for kind in workers.values()} == {"on-demand", "spot"}
+    assert sum(kind["max_workers"] for kind in workers.values()) <= config["max_workers"]

@@ -1,0 +1,49 @@
+"""Submit, follow, stop and resume against a real head with token authentication, as somebody far away would."""
+
+import json
+
+import pytest
+from heads import TOKEN, Head
+
+from w2s_ray.spec import Sweep, replace, yaml
+
+pytestmark = pytest.mark.slow
+
+
+def written(head: Head, sweep: Sweep) -> str:
+    path = head.folder / f"{sweep.name}.yaml"
+    path.write_text(yaml.dump(sweep), encoding="utf-8")
+    return str(path)
+
+
+def test_a_missing_and_a_wrong_token_are_refused_in_a_sentence(head: Head) -> None:
+    missing = head.w2s("logs", "small", "--address", head.url, RAY_AUTH_TOKEN="")
+    assert missing.returncode == 1
+    assert "wants a token and there is none here; set RAY_AUTH_TOKEN" in missing.stderr
+    wrong = head.w2s("logs", "small", "--address", head.url, RAY_AUTH_TOKEN="wrong" * 8)
+    assert wrong.returncode == 1
+    assert "the token here is not that of the cluster" in wrong.stderr
+    assert "Traceback" not in missing.stderr + wrong.stderr
+
+
+def test_a_sweep_is_submitted_stopped_resumed_and_shown_from_outside(head: Head, small: Sweep) -> None:
+    spec = written(head, replace(small, name="far", store=str(head.folder / "store")))
+    submitted = head.w2s("submit", spec, "--address", head.url)
+    assert submitted.stdout == "far\n", submitted.stderr
+    again = head.w2s("submit", spec, "--address", head.url)
+    assert again.returncode == 1
+    assert "sweep 'far' is running there (job far-1" in again.stderr
+    stopped = head.w2s("stop", "far", "--address", head.url)
+    assert "job far-1: STOPPED" in stopped.stdout, stopped.stderr
+    followed = head.w2s("submit", spec, "--address", head.url, "--follow")
+    assert followed.returncode == 0, followed.stdout + followed.stderr
+    assert "job far-2: SUCCEEDED" in followed.stderr
+    status = head.w2s("status", "far", "--address", head.url, "--json")
+    assert json.loads(status.stdout)["state"] == "finished", status.stderr
+    resumed = head.w2s("resume", "far", "--address", head.url, "--trials", "5")
+    assert resumed.stdout == "far\n", resumed.stderr
+    logs = head.w2s("logs", "far", "-f", "--address", head.url)
+    assert logs.returncode == 0, logs.stdout + logs.stderr
+    assert "job far-3: SUCCEEDED" in logs.stderr
+    said = "".join(one.stdout + one.stderr for one in (submitted, again, stopped, followed, status, resumed, logs))
+    assert TOKEN not in said
