@@ -1,0 +1,70 @@
+"""`w2s run` and `w2s resume`: one sweep, or the sweeps of a file in their order, and how each may end."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from w2s_ray.commands.saying import console, fail
+from w2s_ray.search.signals import INTERRUPTED, orderly_interrupts
+from w2s_ray.spec.several import Several
+from w2s_ray.stages.store import Store
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Answers Ctrl-C and SIGTERM before and after the driver listens for them.
+
+    Typer would end without a word before, and Python with a traceback while it closes down a finished run.
+    """
+    with orderly_interrupts(lambda: None):
+        try:
+            yield
+        except KeyboardInterrupt:
+            fail("interrupted before the sweep was opened; the same command starts or resumes it", INTERRUPTED)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def run_sweeps(several: Several, warm_start: str | None, take_over: bool) -> None:
+    """Runs what is left and prints the answer; ends the command with how to carry on where that fails."""
+    if not several.is_one:
+        return _run_several(several, take_over)
+    sweep = several.sweeps[0]
+    from w2s_ray.report import answers, print_report
+    from w2s_ray.search.driver import RayStartError, SweepFailedError
+    from w2s_ray.search.driver import run as run_sweep
+
+    try:
+        print_report(answers(run_sweep(sweep, warm_start=warm_start, take_over=take_over)), console())
+    except KeyboardInterrupt:
+        fail(f"interrupted; carry on with: w2s resume {sweep.name} --store {Store(sweep.store).root}", INTERRUPTED)
+    except RayStartError as error:
+        fail(f"{error}; carry on with: w2s resume {sweep.name} --store {Store(sweep.store).root}", 1)
+    except SweepFailedError as error:
+        fail(f"{error}; mend the cause and run again, or see: w2s status {sweep.name}", 1)
+
+
+def _run_several(several: Several, take_over: bool) -> None:
+    """Runs the sweeps of a file in their order, each with its report, and then tells what came out over all."""
+    from w2s_ray.report import Report, answers, print_report
+    from w2s_ray.report.across import across, print_across
+    from w2s_ray.search.driver import RayStartError
+    from w2s_ray.search.in_order import run_in_order
+
+    again = f"w2s resume {several.name} --store {Store(several.sweeps[0].store).root}"
+    reports, failed = list[Report](), list[str]()
+    try:
+        for sweep, ended in run_in_order(several, take_over=take_over):
+            if isinstance(ended, Exception):
+                failed.append(sweep.name)
+                print(f"w2s: {sweep.name}: {ended}", file=sys.stderr)
+            else:
+                reports.append(answers(ended))
+                print_report(reports[-1], console())
+    except (KeyboardInterrupt, RayStartError) as error:
+        is_asked = isinstance(error, KeyboardInterrupt)
+        fail(f"{'interrupted' if is_asked else error}; carry on with: {again}", INTERRUPTED if is_asked else 1)
+    print_across(across(reports), console())
+    if failed:
+        fail(f"{len(failed)} of {len(several.sweeps)} failed: {', '.join(failed)}; mend the cause and: {again}", 1)

@@ -1,0 +1,26 @@
+"""How every command speaks: results to standard output, one line of what went wrong to standard error."""
+
+import json
+import sys
+from typing import NoReturn
+
+from rich.console import Console
+
+_PAGE_WIDTH = 110
+
+
+def console() -> Console:
+    """Standard output; wide enough for the report's tables where it is no terminal."""
+    return Console() if sys.stdout.isatty() else Console(width=_PAGE_WIDTH)
+
+
+def show(content: object) -> None:
+    """Prints a text, or data as JSON."""
+    print(content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def fail(error: Exception | str, code: int) -> NoReturn:
+    """Says what went wrong and ends the command."""
+    message = error.args[0] if isinstance(error, LookupError) and error.args else error
+    print(f"w2s: {message}", file=sys.stderr)
+    raise SystemExit(code)
