@@ -22,6 +22,7 @@ from w2s_ray.commands.finding import (
 from w2s_ray.commands.handing_out import export_student, fail_by_mlflow, report_sweeps
 from w2s_ray.commands.running import interruptible, run_sweeps
 from w2s_ray.commands.saying import console, fail, show
+from w2s_ray.secrets import without_secrets
 from w2s_ray.spec import SpecError
 from w2s_ray.spec.several import Several
 from w2s_ray.spec.sweep import DEFAULT_STORE
@@ -204,10 +205,9 @@ def track(name: Name, store: StoreOption = None) -> None:
     from w2s_ray.search.lease import lease
     from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError
     from w2s_ray.tracking import project, tracking_uri
-    from w2s_ray.tracking.location import without_password
 
     for record in records_of_name(name, store)[0]:
-        uri, own = without_password(tracking_uri(record.sweep, record.store)), record.sweep.name
+        uri, own = without_secrets(tracking_uri(record.sweep, record.store)), record.sweep.name
         with lease(record.store, own):
             try:
                 project(record, record.store.sweep_folder(own) / "report")

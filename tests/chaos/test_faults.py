@@ -1,7 +1,6 @@
 """Disks that are full or gone and MLflow servers that hang, die and drop connections: the sweep ends the same."""
 
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -84,13 +83,36 @@ def test_a_full_disk_ends_a_sweep_in_order_and_with_space_it_ends_the_same(
     assert repeated(disk) == leftovers(disk) == end_all(mark) == []
 
 
-def test_a_store_that_is_taken_away_ends_a_sweep_in_order_and_back_again_it_ends_the_same(
-    reference: dict[str, Any], tmp_path: Path, mark: str
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Path]:
+    """A store that is a mount, as a network share is: a real folder elsewhere, seen at the store's place."""
+    folder, store = tmp_path / "share", tmp_path / "w2s-runs"
+    folder.mkdir()
+    store.mkdir()
+    if not mount(folder, store):
+        pytest.skip("mounting is not permitted here")
+    yield store
+    unmount(store)
+
+
+def mount(folder: Path, place: Path) -> bool:
+    done = subprocess.run(["mount", "--bind", str(folder), str(place)], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def unmount(place: Path) -> None:
+    """Takes a mount away at once, in use or not."""
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_store_that_is_unmounted_ends_a_sweep_in_order_and_mounted_again_it_ends_the_same(
+    mounted: Path, reference: dict[str, Any], tmp_path: Path, mark: str
 ) -> None:
-    store = prepared(tmp_path, resources={"store_patience": 5}) / "w2s-runs"
+    store = mounted
+    prepared(tmp_path, resources={"store_patience": 5})
     driver = start_driver(tmp_path, mark, "run", "quickstart.yaml", log="gone")
     until(lambda: len(stored_addresses(store)) >= 8)
-    store.rename(tmp_path / "elsewhere")
+    unmount(store)
     assert driver.wait(timeout=120) == 1, said(tmp_path, "gone")
     assert f"{store}" in said(tmp_path, "gone")
     assert "is gone" in said(tmp_path, "gone")
@@ -99,8 +121,7 @@ def test_a_store_that_is_taken_away_ends_a_sweep_in_order_and_back_again_it_ends
     assert end_all(mark) == []
     left = [path for path in store.rglob("*") if path.is_file()]
     assert left == [], "another store was begun where the real one was"
-    shutil.rmtree(store, ignore_errors=True)
-    (tmp_path / "elsewhere").rename(store)
+    assert mount(tmp_path / "share", store)
     driver = start_driver(tmp_path, mark, "resume", "quickstart", log="back")
     assert driver.wait(timeout=240) == 0, said(tmp_path, "back")
     assert differences(reference, findings(tmp_path)) == []
@@ -161,4 +182,22 @@ def test_training_goes_on_while_mlflow_hangs_and_what_it_missed_is_shown_once_la
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{torn.port}")
         track_until_done(tmp_path, mark, "anew")
         assert torn.dropped > 0
+    assert differences(runs, mlflow_runs(tmp_path / "served.db")) == []
+
+
+def test_a_server_that_is_killed_and_comes_back_is_shown_everything_once(
+    reference: dict[str, Any], tmp_path: Path, mark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    port = choose_port(None)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    prepared(tmp_path)
+    with server(tmp_path, port):
+        driver = start_driver(tmp_path, mark, "run", "quickstart.yaml", log="killed")
+        until(lambda: len(mlflow_runs(tmp_path / "served.db")) > 1)
+    until(lambda: "MLflow" in said(tmp_path, "killed"))
+    with server(tmp_path, port):
+        assert driver.wait(timeout=240) == 0, said(tmp_path, "killed")
+        track_until_done(tmp_path, mark, "after")
+    runs = {key: value for key, value in reference.items() if key.startswith("mlflow")}
     assert differences(runs, mlflow_runs(tmp_path / "served.db")) == []

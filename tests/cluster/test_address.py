@@ -2,7 +2,7 @@
 
 import pytest
 
-from w2s_ray.cluster.address import ClusterError, checked, shown
+from w2s_ray.cluster.address import ClusterError, checked
 
 
 @pytest.mark.parametrize("address", ["http://localhost:8265/", "http://127.0.0.1:8265", "http://[::1]:8265"])
@@ -27,10 +27,3 @@ def test_credentials_in_an_address_are_refused_and_not_repeated() -> None:
 def test_what_is_no_dashboard_is_answered_with_what_would_be(address: str) -> None:
     with pytest.raises(ClusterError, match="URL of a Ray dashboard"):
         checked(address)
-
-
-def test_whatever_stands_before_the_at_of_a_url_is_hidden() -> None:
-    assert shown("cannot reach postgresql://me:canary@db/x, or https://canary@y") == (
-        "cannot reach postgresql://***@db/x, or https://***@y"
-    )
-    assert shown("http://localhost:8265/a@b") == "http://localhost:8265/a@b"

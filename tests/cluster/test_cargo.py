@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from w2s_ray.cluster.cargo import packed
-from w2s_ray.spec import SpecError, Sweep, Tracking, replace, yaml
+from w2s_ray.spec import SpecError, Sweep, replace, yaml
 
 
 def problems(sweep: Sweep) -> str:
@@ -30,9 +30,3 @@ def test_a_store_that_nodes_would_not_share_is_refused(small: Sweep, store: str)
 def test_a_file_of_this_machine_is_refused(small: Sweep) -> None:
     task = replace(small.task, source="./mine.csv")
     assert "'./mine.csv' is a file of this machine" in problems(replace(small, task=task))
-
-
-def test_a_password_in_the_spec_is_refused_and_not_repeated(small: Sweep) -> None:
-    said = problems(replace(small, tracking=Tracking(uri="https://me:canary@mlflow.example")))
-    assert "tracking.uri: https://***@mlflow.example" in said
-    assert "canary" not in said

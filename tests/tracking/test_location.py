@@ -9,7 +9,6 @@ import pytest
 
 from w2s_ray.spec import Tracking
 from w2s_ray.tracking import artifact_root, tracking_uri
-from w2s_ray.tracking.location import without_password
 
 
 def test_the_spec_wins_over_the_environment_and_that_over_the_store(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,12 +27,6 @@ def test_only_the_stores_own_file_gets_an_artifact_folder(fake: Any, monkeypatch
     uri = tracking_uri(fake.sweep, fake.store)
     assert artifact_root(uri, fake.store) == f"file://{fake.store.root}/mlflow-artifacts"
     assert artifact_root("http://server", fake.store) is None
-
-
-def test_a_password_is_never_shown() -> None:
-    assert without_password("postgresql://me:s3cret@host:5432/x") == "postgresql://me:***@host:5432/x"
-    assert without_password("https://me:s3cret@host") == "https://me:***@host"
-    assert without_password("sqlite:////a/b.db") == "sqlite:////a/b.db"
 
 
 def test_importing_the_room_imports_neither_mlflow_nor_torch(tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ is everybody's, so plain http leads to this machine only, where a tunnel begins.
 """
 
 import ipaddress
-import re
 from urllib.parse import urlsplit
+
+from w2s_ray.secrets import without_secrets
 
 _TUNNEL = "open a tunnel (ssh -L 8265:localhost:8265 HEAD, or kubectl port-forward) and use http://localhost:8265"
 
@@ -25,24 +26,19 @@ def checked(address: str, *, insecure: bool = False) -> str:
     Raises:
         ClusterError: no http or https URL, one with credentials, or one that would give the token away.
     """
-    url = address.rstrip("/")
+    url, shown = address.rstrip("/"), without_secrets(address)
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ClusterError(f"--address must be the URL of a Ray dashboard, http://HOST:8265, got {shown(address)!r}")
+        raise ClusterError(f"--address must be the URL of a Ray dashboard, http://HOST:8265, got {shown!r}")
     if "@" in parts.netloc:
         raise ClusterError(
-            f"--address {shown(address)} holds credentials; leave them out: Ray takes its token from RAY_AUTH_TOKEN"
+            f"--address {shown} holds credentials; leave them out: Ray takes its token from RAY_AUTH_TOKEN"
         )
     if parts.scheme == "http" and not insecure and not _is_this_machine(parts.hostname):
         raise ClusterError(
             f"http to {parts.hostname} would send the token in clear text; {_TUNNEL}, or use https, or add --insecure"
         )
     return url
-
-
-def shown(text: str) -> str:
-    """Returns `text` as it may be printed and logged: whatever stands before the @ of a URL is hidden."""
-    return re.sub(r"(\w+://)[^/\s]*@", r"\1***@", text)
 
 
 def _is_this_machine(host: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 import w2s_ray
 from w2s_ray.assets import ASSETS, is_local
-from w2s_ray.cluster.address import shown
+from w2s_ray.secrets import without_secrets
 from w2s_ray.spec import Problem, SpecError, Sweep, yaml
 from w2s_ray.spec.problems import Place
 
@@ -56,7 +56,7 @@ def store_problem(store: str) -> Problem | None:
     """Returns why a cluster cannot use `store`; None if it may."""
     mend = "give --store an absolute folder that every node mounts (NFS, EFS, Filestore), such as /mnt/w2s"
     if "://" in store:
-        return Problem(("store",), f"a store is a folder, got {shown(store)!r}", mend)
+        return Problem(("store",), f"a store is a folder, got {without_secrets(store)!r}", mend)
     if not store.startswith("/"):
         return Problem(("store",), f"{store!r} would be another folder on every node", mend)
     return None
@@ -73,6 +73,3 @@ def _problems(sweep: Sweep) -> Iterator[Problem]:
         if source and source not in ASSETS and is_local(source) and not source.startswith("/"):
             mend = "put it where every node mounts it and name it by its absolute path"
             yield Problem(place, f"{source!r} is a file of this machine", mend)
-    if sweep.tracking.uri and shown(sweep.tracking.uri) != sweep.tracking.uri:
-        mend = "leave uri out and set MLFLOW_TRACKING_URI on the head node, from a secret"
-        yield Problem(("tracking", "uri"), f"{shown(sweep.tracking.uri)} would show its credentials to all users", mend)

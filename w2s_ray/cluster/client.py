@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from w2s_ray.cluster.address import ClusterError, checked, shown
+from w2s_ray.cluster.address import ClusterError, checked
+from w2s_ray.secrets import without_secrets
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -46,7 +47,7 @@ def translated(url: str) -> Iterator[None]:
     except (ConnectionError, requests.RequestException):
         raise ClusterError(no_answer(url)) from None
     except RuntimeError as error:
-        raise ClusterError(f"the cluster at {shown(url)} says: {shown(str(error))}") from error
+        raise ClusterError(f"the cluster at {url} says: {without_secrets(str(error))}") from error
 
 
 def _refuse_an_open_cluster(url: str, insecure: bool) -> None:
@@ -59,11 +60,11 @@ def _refuse_an_open_cluster(url: str, insecure: bool) -> None:
         raise ClusterError(no_answer(url)) from None
     if code == requests.codes.ok and not insecure:
         raise ClusterError(
-            f"the cluster at {shown(url)} runs anybody's code: it asks for no token. Start it with RAY_AUTH_MODE=token "
+            f"the cluster at {url} runs anybody's code: it asks for no token. Start it with RAY_AUTH_MODE=token "
             "(docs/security.md), or add --insecure"
         )
     if code == requests.codes.not_found:
-        raise ClusterError(f"{shown(url)} is no Ray dashboard with a Jobs API; the head needs ray[default]")
+        raise ClusterError(f"{url} is no Ray dashboard with a Jobs API; the head needs ray[default]")
 
 
 def _token_trouble(url: str) -> str:
@@ -71,15 +72,15 @@ def _token_trouble(url: str) -> str:
 
     if os.environ["RAY_AUTH_MODE"].lower() != "token":
         mode = os.environ["RAY_AUTH_MODE"]
-        return f"the cluster at {shown(url)} wants a token, and RAY_AUTH_MODE={mode} here sends none; unset it"
+        return f"the cluster at {url} wants a token, and RAY_AUTH_MODE={mode} here sends none; unset it"
     if AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True):
-        return f"the token here is not that of the cluster at {shown(url)}; see RAY_AUTH_TOKEN or ~/.ray/auth_token"
-    return f"the cluster at {shown(url)} wants a token and there is none here; set RAY_AUTH_TOKEN to the cluster's"
+        return f"the token here is not that of the cluster at {url}; see RAY_AUTH_TOKEN or ~/.ray/auth_token"
+    return f"the cluster at {url} wants a token and there is none here; set RAY_AUTH_TOKEN to the cluster's"
 
 
 def no_answer(url: str) -> str:
     """Returns what to say when nothing answers at `url`."""
-    return f"no cluster answers at {shown(url)}; is it up, and the tunnel to it open?"
+    return f"no cluster answers at {url}; is it up, and the tunnel to it open?"
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from w2s_ray.secrets import without_secrets
 from w2s_ray.spec.labels import ensemble_models
 from w2s_ray.spec.method import DEFAULTS, Value, chain_models, check_value, known_parameters, methods_with, unused_by
 from w2s_ray.spec.model import AT_ONCE
@@ -22,6 +23,7 @@ def problems_of(sweep: Sweep) -> list[Problem]:
         *_at_once_problems(sweep),
         *_variation_problems(sweep),
         *_other_problems(sweep),
+        *_credential_problems(sweep),
     ]
 
 
@@ -201,3 +203,15 @@ def _other_problems(sweep: Sweep) -> Iterator[Problem]:
     for name in sweep.resources.models:
         if name not in sweep.models:
             yield _unknown(("resources", "models", name), "model", name, sweep.models)
+
+
+def _credential_problems(sweep: Sweep) -> Iterator[Problem]:
+    """A spec is kept in the store and shown in MLflow, so that a secret in it would be everybody's."""
+    uri = sweep.tracking.uri
+    if uri and without_secrets(uri) != uri:
+        yield Problem(
+            ("tracking", "uri"),
+            f"{without_secrets(uri)} holds credentials",
+            "leave them out: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, hold "
+            "those of a server; a database's whole URI goes into MLFLOW_TRACKING_URI",
+        )

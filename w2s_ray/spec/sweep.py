@@ -4,7 +4,7 @@ import itertools
 import re
 from typing import Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from w2s_ray.spec.base import Frozen
 from w2s_ray.spec.method import DEFAULTS, Value
@@ -25,6 +25,8 @@ class Sweep(Frozen):
         pydantic.ValidationError: a field is wrong, or fields do not fit together; every problem is listed with its
             place and its mend. `w2s_ray.spec.yaml.load` turns it into SpecError, with file and lines.
     """
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # the whole of it may hold a secret; fields name their values
 
     name: str = Field(description="letters, digits, dot, dash and underscore; also the MLflow experiment")
     task: Task

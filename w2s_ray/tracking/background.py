@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 
 from w2s_ray.search.record import SweepRecord
+from w2s_ray.secrets import without_secrets
 from w2s_ray.spec import Sweep
 from w2s_ray.stages.store import Store
-from w2s_ray.tracking.location import artifact_root, without_password
+from w2s_ray.tracking.location import artifact_root
 from w2s_ray.tracking.projection import Projection
 
 _log = logging.getLogger("w2s_ray.tracking")
@@ -105,11 +106,11 @@ class BackgroundTracker:
         """Warns once: what is missing now is missing until somebody acts, and a sweep's terminal has better to say."""
         if not self._warned:
             self._warned = True
-            uri = without_password(self._uri)
+            uri = without_secrets(self._uri)
             _log.warning(
                 "MLflow at %s cannot be written (%s). The sweep goes on and loses nothing; it is tried again, "
                 "and `w2s track %s` projects it later.",
                 uri,
-                without_password(reason)[:200],
+                without_secrets(reason)[:200],
                 self._sweep,
             )

@@ -4,7 +4,6 @@ Only the sqlite file gets an artifact folder from us; an MLflow server knows whe
 """
 
 import os
-import re
 from pathlib import Path
 
 from w2s_ray.spec import Sweep
@@ -40,8 +39,3 @@ def sqlite_file(uri: str) -> Path | None:
 def is_served(uri: str) -> bool:
     """Whether a running MLflow server is behind the URI."""
     return uri.startswith(("http://", "https://"))
-
-
-def without_password(uri: str) -> str:
-    """Returns the URI as it may be shown and logged."""
-    return re.sub(r"(://[^:/@]*):[^/]*@", r"\1:***@", uri)

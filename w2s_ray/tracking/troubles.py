@@ -6,7 +6,8 @@ MLflow's client reads its credentials and certificates from the environment; the
 import re
 from collections.abc import Iterator
 
-from w2s_ray.tracking.location import is_served, without_password
+from w2s_ray.secrets import without_secrets
+from w2s_ray.tracking.location import is_served
 
 _LONGEST = 300  # characters of the reason
 
@@ -23,9 +24,9 @@ _ADVICE = {
 
 def explained(error: BaseException, uri: str) -> str:
     """Returns `MLflow at URI cannot be written (reason): advice`, in one line."""
-    reason = without_password(_first_line(error))[:_LONGEST]
+    reason = without_secrets(_first_line(error))[:_LONGEST]
     advice = _advice(error) if is_served(uri) else None
-    return f"MLflow at {without_password(uri)} cannot be written ({reason}){f': {advice}' if advice else ''}"
+    return f"MLflow at {without_secrets(uri)} cannot be written ({reason}){f': {advice}' if advice else ''}"
 
 
 def _advice(error: BaseException) -> str | None:

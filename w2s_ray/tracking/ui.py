@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import unquote, urlsplit
 
+from w2s_ray.secrets import without_secrets
 from w2s_ray.stages.store import Store
-from w2s_ray.tracking.location import artifact_root, is_served, tracking_uri, without_password
+from w2s_ray.tracking.location import artifact_root, is_served, tracking_uri
 from w2s_ray.tracking.view import links
 
 HOST, FIRST_PORT = "127.0.0.1", 5000
@@ -70,7 +71,7 @@ def serve(store: Store, port: int | None = None) -> int:
     """
     uri = tracking_uri(None, store)
     if is_served(uri):
-        print(without_password(uri))
+        print(without_secrets(uri))
         return 0
     chosen = choose_port(port)
     store.root.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,13 @@
+"""Addresses as they may be shown and logged: without the passwords and tokens that people put into them."""
+
+import re
+
+_PASSWORD = re.compile(r"(\w://[^:/@\s]*):[^/@\s]*@")  # user:PASSWORD@host
+_TOKEN = re.compile(r"(\w://)[^:/@\s]+@")  # TOKEN@host: alone before the @, it is a secret rather than a name
+_QUERY = re.compile(r"([?&](?:password|passwd|pwd|token|access_token|api_key|sslpassword)=)[^&\s]*", re.IGNORECASE)
+
+
+def without_secrets(text: str) -> str:
+    """Returns `text` with `***` for each secret of the addresses in it; names of users stay."""
+    hidden = _QUERY.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
+    return _TOKEN.sub(r"\1***@", hidden)
