@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from w2s_ray.stages.artifacts import EXAMPLES, PREDICTIONS, Examples, Prediction
 from w2s_ray.stages.fingerprint import address_of
 from w2s_ray.stages.stage import Execution, Finetune, LoadExamples, ModelIdentity, Stage
 from w2s_ray.stages.store import Store
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `servers`
 
 START = 1_790_000_000.0
 TEST = {"weak": 0.70, "ceiling": 0.80, "student": 0.75}

@@ -1,43 +1,17 @@
 """A real MLflow server that is killed in the middle of a projection and comes back."""
 
-import os
-import signal
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from servers import mlflow_server
 
 from w2s_ray.search.record import COMPLETE, FAILED, PRUNED
 from w2s_ray.tracking import Projection
-from w2s_ray.tracking.ui import choose_port, ui_command, ui_environment, wait_until_up
+from w2s_ray.tracking.ui import choose_port
 
 Look = Callable[..., Any]
-
-
-@contextmanager
-def server(uri: str, port: int, artifacts: Path) -> Iterator[Callable[[], None]]:
-    """Runs an MLflow server; gives a function that kills it with all its processes, as a machine's end would."""
-    process = subprocess.Popen(
-        ui_command(uri, port, artifacts=str(artifacts)),
-        env=ui_environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-    def kill() -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(20)
-
-    try:
-        assert wait_until_up(f"http://127.0.0.1:{port}", 120, lambda: process.poll() is None)
-        yield kill
-    finally:
-        kill()
 
 
 class KilledAt:
@@ -65,14 +39,14 @@ def test_a_server_killed_while_it_is_written_to_ends_up_whole(
     (report / "report.md").write_text("# Report", encoding="utf-8")
     Projection(whole, "small").update(record)
     projection = Projection(f"http://127.0.0.1:{port}", "small")
-    with server(backend, port, tmp_path / "artifacts") as kill:
+    with mlflow_server(backend, port, tmp_path) as kill:
         projection.open()
         assert projection._runs is not None
         projection._runs._client = KilledAt(projection._runs._client, 20, kill)
         with pytest.raises(Exception, match=r"Connection refused|Max retries|Connection aborted|timed out"):
             projection.update(record)
     assert 0 < len(shown(backend).runs) < len(shown(whole).runs)
-    with server(backend, port, tmp_path / "artifacts"):
+    with mlflow_server(backend, port, tmp_path):
         projection.update(record)
         projection.log_artifacts(record, report)
         before = shown(backend).content()

@@ -17,6 +17,7 @@ from w2s_ray.spec import Sweep
 from w2s_ray.stages.store import Store
 from w2s_ray.tracking.location import artifact_root
 from w2s_ray.tracking.projection import Projection
+from w2s_ray.tracking.troubles import explained
 
 _log = logging.getLogger("w2s_ray.tracking")
 
@@ -60,7 +61,7 @@ class BackgroundTracker:
             self._offer, self._report, self._projected = record, report, False
         self.stop(timeout)
         if self._thread.is_alive():
-            self._warn(f"no answer within {timeout:.0f} s")
+            self._warn(f"MLflow at {without_secrets(self._uri)} gave no answer within {timeout:.0f} s")
         return self._projected
 
     def stop(self, timeout: float = 5.0) -> None:
@@ -98,19 +99,16 @@ class BackgroundTracker:
             action()
         except Exception as error:
             _log.debug("projection to MLflow failed", exc_info=True)
-            self._warn(f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}")
+            self._warn(explained(error, self._uri))
             return False
         return True
 
-    def _warn(self, reason: str) -> None:
+    def _warn(self, trouble: str) -> None:
         """Warns once: what is missing now is missing until somebody acts, and a sweep's terminal has better to say."""
         if not self._warned:
             self._warned = True
-            uri = without_secrets(self._uri)
             _log.warning(
-                "MLflow at %s cannot be written (%s). The sweep goes on and loses nothing; it is tried again, "
-                "and `w2s track %s` projects it later.",
-                uri,
-                without_secrets(reason)[:200],
+                "%s. The sweep goes on and loses nothing; it is tried again, and `w2s track %s` projects it later.",
+                trouble,
                 self._sweep,
             )
