@@ -82,6 +82,7 @@ def test_a_plan_has_a_line_for_each_task_totals_and_what_is_missing(folder: Path
     assert not (folder / "empty").exists()
 
 
+@pytest.mark.slow
 def test_a_task_that_cannot_run_is_told_and_stops_no_other(folder: Path, ran: subprocess.CompletedProcess[str]) -> None:
     assert ran.returncode == 1
     assert "w2s: many-mctaco: mctaco has no commit of its own" in ran.stderr
@@ -91,6 +92,7 @@ def test_a_task_that_cannot_run_is_told_and_stops_no_other(folder: Path, ran: su
     assert "Over all tasks" in ran.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ran")
 def test_status_and_report_of_the_files_name_tell_all_tasks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
@@ -106,6 +108,7 @@ def test_status_and_report_of_the_files_name_tell_all_tasks(folder: Path, monkey
     assert json.loads(said("report", "many-good", "--json")) == report["sweeps"][1]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ran")
 def test_the_page_of_the_files_name_has_all_tasks_side_by_side(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
@@ -115,6 +118,7 @@ def test_the_page_of_the_files_name_has_all_tasks_side_by_side(folder: Path, mon
     assert "Over all tasks" in page
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ran")
 def test_resuming_by_the_files_name_needs_neither_file_nor_folder(folder: Path, tmp_path: Path) -> None:
     done = w2s("resume", "many", "--store", str(folder / "w2s-runs"), cwd=tmp_path)

@@ -27,13 +27,15 @@ _NO_W2S = "import sys\nsys.modules['w2s_ray'] = None\n"
 
 @pytest.fixture(scope="module")
 def logged(tmp_path_factory: pytest.TempPathFactory, finished: Finished) -> Iterator[tuple[Chosen, str]]:
-    """A student, and the URI of its model, which is registered as `reviews`."""
+    """A student, and the URI of its model, which is registered as `reviews`; mlflow's own default is as before."""
     chosen = choose_student(finished(train="full"), seed=1)
     folder = tmp_path_factory.mktemp("export") / "out"
     write_folder(chosen, folder, lambda text: None)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        yield chosen, log_model(chosen, folder, "reviews")
+        uri = log_model(chosen, folder, "reviews")
+        assert not {"MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID"} & set(os.environ)
+        yield chosen, uri
 
 
 def elsewhere(chosen: Chosen, tmp_path: Path, *command: str) -> str:
@@ -75,6 +77,7 @@ except ImportError:
     assert [row[0] for row in told["data"]] == [("bad", "good")[place] for place in stored.argmax(axis=1)]
 
 
+@pytest.mark.slow
 def test_mlflow_models_predict_serves_it_in_a_process_of_its_own(
     logged: tuple[Chosen, str], tested: Tested, tmp_path: Path
 ) -> None:
@@ -89,11 +92,12 @@ def test_mlflow_models_predict_serves_it_in_a_process_of_its_own(
 
 
 def test_a_model_says_what_it_takes_and_needs_and_holds_nothing_pickled(
-    logged: tuple[Chosen, str], tmp_path: Path
+    logged: tuple[Chosen, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import mlflow
 
-    _, uri = logged
+    chosen, uri = logged
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{chosen.record.store.root}/mlflow.db")
     folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(tmp_path / "model")))
     info = mlflow.models.get_model_info(str(folder))
     assert info.signature.inputs.input_names() == ["text"]

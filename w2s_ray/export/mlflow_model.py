@@ -4,6 +4,9 @@ The model is code and an artifact (`serving.py`, `w2s_student.py`, the folder), 
 exact requirements, among which w2s_ray is not: so it runs where only these are installed.
 """
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from w2s_ray.tracking.runs import KEY
 
 _HERE = Path(__file__).parent
 _SERVED = ("mlflow", "numpy", "pandas", "safetensors", "tokenizers", "torch", "transformers")
+_DEFAULTS = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")
 _SHOWN = 2  # texts of the input example
 
 
@@ -43,19 +47,37 @@ def log_model(chosen: Chosen, folder: Path, register: str | None) -> str:
         assert run_id is not None, "a complete trial's student is always projected"
     import mlflow
 
-    mlflow.set_tracking_uri(uri)
-    # By itself mlflow puts a model into the experiment Default, and its files below the current folder.
-    mlflow.set_experiment(experiment_id=client.get_run(run_id).info.experiment_id)
-    made = mlflow.models.Model.log(
-        artifact_path=None,
-        name=f"{record.sweep.name}-trial-{chosen.trial.number:04d}-seed-{chosen.seed}",
-        flavor=mlflow.pyfunc,
-        run_id=run_id,
-        registered_model_name=register,
-        tags={"w2s.address": chosen.stage.address, "trial": str(chosen.trial.number), "seed": str(chosen.seed)},
-        **_content(chosen, folder),
-    )
+    with _default_place(uri, client.get_run(run_id).info.experiment_id):
+        made = mlflow.models.Model.log(
+            artifact_path=None,
+            name=f"{record.sweep.name}-trial-{chosen.trial.number:04d}-seed-{chosen.seed}",
+            flavor=mlflow.pyfunc,
+            run_id=run_id,
+            registered_model_name=register,
+            tags={"w2s.address": chosen.stage.address, "trial": str(chosen.trial.number), "seed": str(chosen.seed)},
+            **_content(chosen, folder),
+        )
     return str(made.model_uri)
+
+
+@contextmanager
+def _default_place(uri: str, experiment: str) -> Iterator[None]:
+    """Makes a server and an experiment mlflow's default ones, which it leaves in the environment, and puts that back.
+
+    By itself mlflow puts a model into the experiment Default, and its files below the current folder.
+    """
+    import mlflow
+
+    before = {name: os.environ.get(name) for name in _DEFAULTS}
+    named = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_experiment(experiment_id=experiment)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(named)
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
 def requirements() -> list[str]:
