@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -143,6 +144,7 @@ def test_a_ctrl_c_before_the_sweep_is_opened_says_how_to_go_on(tmp_path: Path) -
         assert driver.poll() is None
         with suppress(OSError):
             writing = os.open(tmp_path / "never-written.yaml", os.O_WRONLY | os.O_NONBLOCK)
+    time.sleep(0.5)  # it has opened the file; a signal between that and its read would only be seen after the read
     driver.send_signal(signal.SIGINT)
     said = driver.communicate(timeout=60)[1]
     os.close(writing)
