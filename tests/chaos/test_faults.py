@@ -178,7 +178,7 @@ def test_training_goes_on_while_mlflow_hangs_and_what_it_missed_is_shown_once_la
     assert differences(runs, mlflow_runs(tmp_path / "served.db")) == []
     for path in tmp_path.glob("served.db*"):
         path.unlink()
-    with server(tmp_path, port), dropping(port, mean=150_000) as torn:
+    with server(tmp_path, port), dropping(port, mean=400_000) as torn:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{torn.port}")
         track_until_done(tmp_path, mark, "anew")
         assert torn.dropped > 0
