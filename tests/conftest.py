@@ -83,18 +83,21 @@ def ray() -> Iterator[Any]:
 
 
 @pytest.fixture
-def disk_of(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mounts a real file system of a size such as `64k`, and takes it away after the test."""
-    folder = tmp_path / "disk"
+def disk_of(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Mounts a real file system of a size such as `64k` in the test's folder, and takes it away after the test."""
+    folders: list[Path] = []
 
-    def mount(size: str) -> Path:
+    def mount(size: str, name: str = "disk") -> Path:
+        folder = tmp_path / name
         folder.mkdir()
         command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             pytest.skip(f"mounting is not permitted here: {done.stderr.strip()}")
+        folders.append(folder)
         return folder
 
     yield mount
-    if folder.is_mount():
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+    for folder in folders:
+        if folder.is_mount():
+            subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import Any
 
 import pytest
+from reduced import reduced_quickstart
 
 import w2s_ray
 from w2s_ray.search.folder import load_record, load_spec
@@ -22,7 +23,6 @@ from w2s_ray.spec.method import DEFAULTS
 from w2s_ray.stages.store import Store
 
 LR = {"lr": {"log_uniform": [2e-4, 1e-2]}}
-QUICKSTART = Path(__file__).parents[1] / "sweeps" / "quickstart.yaml"
 
 
 def attempt(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -35,19 +35,6 @@ def w2s(*arguments: str, cwd: Path) -> str:
     done = attempt(*arguments, cwd=cwd)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def reduced_quickstart(**changes: Any) -> Sweep:
-    """The quickstart with small splits, shallow models and few trials."""
-    sweep = yaml.load(QUICKSTART)
-    shallow = {
-        name: replace(model, depth=min(model.depth or 0, 2), baseline=replace(model.baseline, epochs=3, eval_every=5))
-        for name, model in sweep.models.items()
-    }
-    splits = replace(sweep.task.splits, weak=200, student=300, validation=200, test=300)
-    search = replace(sweep.search, **{"trials": 9, **changes.pop("search", {})})
-    task = replace(sweep.task, splits=splits)
-    return replace(sweep, task=task, models=shallow, seeds=(0, 1), search=search, **changes)
 
 
 def numbers(record: SweepRecord) -> list[Any]:

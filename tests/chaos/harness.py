@@ -29,11 +29,14 @@ from typing import Any
 import psutil
 
 from w2s_ray.search.folder import load_record, load_spec
-from w2s_ray.spec import Sweep, replace, yaml
+from w2s_ray.spec import yaml
 from w2s_ray.stages.store import Store
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # pytest does that; as a command this file must
+
+from reduced import reduced_quickstart
+
 MARK = "W2S_CHAOS_RUN"
-QUICKSTART = Path(__file__).parents[2] / "sweeps" / "quickstart.yaml"
 
 PHASES = ("start", "features", "trials", "report")
 KINDS = {
@@ -102,19 +105,6 @@ class Run:
     @property
     def store(self) -> Path:
         return self.folder / "w2s-runs"
-
-
-def reduced_quickstart(**changes: Any) -> Sweep:
-    """The quickstart with small splits, shallow models and few trials: 28 stages."""
-    sweep = yaml.load(QUICKSTART)
-    shallow = {
-        name: replace(model, depth=min(model.depth or 0, 2), baseline=replace(model.baseline, epochs=3, eval_every=5))
-        for name, model in sweep.models.items()
-    }
-    splits = replace(sweep.task.splits, weak=200, student=300, validation=200, test=300)
-    search = replace(sweep.search, **{"trials": 9, **changes.pop("search", {})})
-    task = replace(sweep.task, splits=splits)
-    return replace(sweep, task=task, models=shallow, seeds=(0, 1), search=search, **changes)
 
 
 def kill_of(seed: int, kinds: Sequence[str] = tuple(KINDS)) -> Kill:

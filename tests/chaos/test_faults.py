@@ -3,7 +3,7 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -40,16 +40,9 @@ def mark(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system of few megabytes."""
-    folder = tmp_path / "w2s-runs"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK}", "tmpfs", str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"mounting is not permitted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+def disk(disk_of: Callable[..., Path]) -> Path:
+    """A real file system of few megabytes, where the store will be."""
+    return disk_of(_DISK, "w2s-runs")
 
 
 def fill_up(folder: Path) -> Path:
