@@ -58,6 +58,8 @@ ORDERLY_SECONDS = 30.0  # in which a driver that was asked to leave must have le
 NOTICE_SECONDS = 120.0  # in which a driver whose Ray died must have noticed
 RUN_SECONDS = 240.0  # in which a driver that is left alone must have finished
 MOST_RESTARTS = 25
+
+_RAY_EXIT = "Failed to register worker"  # Ray then ends the driver from within
 _POLL_SECONDS = 0.03
 
 
@@ -247,12 +249,16 @@ def _see_it_end(run: Run, hit: Hit, driver: psutil.Popen) -> None:
 
 
 def _complaint(run: Run, hit: Hit) -> str | None:
-    """What is wrong with how a driver ended. Before its first line it has no handlers yet and may end the plain way."""
+    """What is wrong with how a driver ended. Before its first line it has no handlers yet and may end the plain way.
+
+    It says how to resume when it starts Ray, and must say so again where it still can.
+    """
     said = _log(run)
+    times = 2 if "starting Ray" in said and _RAY_EXIT not in said else 1
     expected = {"driver": (-9,), "raylet": (0, 1, 130), "gcs": (0, 1, 130)}.get(hit.kill.kind, (0, 130))
     if hit.code not in expected and "sweep" in said:
         return f"after {hit.kill.kind} the driver ended with {hit.code}: {_last_words(run)}"
-    if hit.code in (1, 130) and "resume" not in said:
+    if hit.code in (1, 130) and said.count("resume") < times:
         return f"after {hit.kill.kind} the driver does not say how to resume: {_last_words(run)}"
     return None
 

@@ -13,16 +13,19 @@ from w2s_ray.spec import Search
 def study_of(values: list[float]) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize")
-    space = {"x": optuna.distributions.FloatDistribution(0, 1)}
-    for value in values:
-        study.add_trial(optuna.trial.create_trial(params={"x": value}, distributions=space, value=value))
+    unit = optuna.distributions.FloatDistribution(0, 1)
+    for number, value in enumerate(values):
+        params = {"x": value, "y": 1 - value} if number % 3 else {"z": value / 2, "x": value}  # two methods
+        space = dict.fromkeys(params, unit)
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=space, value=value))
     return study
 
 
 def proposal(study: optuna.Study) -> dict[str, Any]:
     study.sampler = sampler_for(Search(), trial=7, startup=5)
     trial = study.ask()
-    trial.suggest_float("x", 0, 1)
+    for name in "xyz":
+        trial.suggest_float(name, 0, 1)
     study.tell(trial, state=optuna.trial.TrialState.FAIL)
     return trial.params
 

@@ -154,15 +154,14 @@ def test_runs_carry_the_tags_that_people_filter_by(fake: Any, uri: str, shown: L
     assert "strong" not in stages["weak minilm-0 seed 0"], "it is shared by pairings"
 
 
-def test_the_data_of_each_split_are_inputs_of_the_sweep_and_its_trials(fake: Any, uri: str, shown: Look) -> None:
+def test_the_data_of_each_split_are_inputs_of_the_sweep(fake: Any, uri: str, shown: Look) -> None:
     project(uri, fake.record(*STATES))
-    digest = fake.examples().address
-    for run in (*shown(uri).of("sweep"), *shown(uri).of("trial")):
-        found = [(i.dataset.name, i.dataset.digest, i.tags[0].value) for i in run.inputs.dataset_inputs]
-        splits = ("student", "test", "validation", "weak")
-        assert sorted(found) == [(f"movie-reviews {split}", digest, split) for split in splits]
-        assert json.loads(run.inputs.dataset_inputs[0].dataset.profile) == {"num_rows": 40}
-        assert "movie-reviews@1" in run.inputs.dataset_inputs[0].dataset.source
+    [run] = shown(uri).of("sweep")
+    found = [(i.dataset.name, i.dataset.digest, i.tags[0].value) for i in run.inputs.dataset_inputs]
+    splits = ("student", "test", "validation", "weak")
+    assert sorted(found) == [(f"movie-reviews {split}", fake.examples().address, split) for split in splits]
+    assert json.loads(run.inputs.dataset_inputs[0].dataset.profile) == {"num_rows": 40}
+    assert "movie-reviews@1" in run.inputs.dataset_inputs[0].dataset.source
 
 
 def test_a_run_with_the_data_of_another_time_is_replaced(fake: Any, uri: str, shown: Look) -> None:
@@ -170,12 +169,12 @@ def test_a_run_with_the_data_of_another_time_is_replaced(fake: Any, uri: str, sh
 
     project(uri, fake.record(COMPLETE))
     before = shown(uri)
-    [run] = before.of("trial")
+    [run] = before.of("sweep")
     before.client.log_inputs(run.info.run_id, [DatasetInput(Dataset("other", "1", "local", "{}"))])
     before.client.set_tag(run.info.run_id, "w2s.digest", "as if it had changed")
     project(uri, fake.record(COMPLETE))
     assert shown(uri).content() == before.content()
-    assert shown(uri).of("trial")[0].info.run_id != run.info.run_id
+    assert shown(uri).of("sweep")[0].info.run_id != run.info.run_id
 
 
 def test_searched_numbers_are_params_that_read_as_numbers(fake: Any, uri: str, shown: Look) -> None:

@@ -126,7 +126,7 @@ def _fetch_assets(parts: Parts, store: Store) -> None:
 def _search(parts: Parts, store: Store, study: Study, progress: Progress, tracker: BackgroundTracker) -> None:
     """Runs Tune over the study until the budget of finished trials is reached."""
     sweep = parts.sweep
-    with _ray(progress) as ray:
+    with _ray(progress, _again(parts.sweep, store)) as ray:
         from w2s_ray.search.searcher import StudySearcher
         from w2s_ray.stages.broker import start_broker
 
@@ -147,7 +147,7 @@ def _search(parts: Parts, store: Store, study: Study, progress: Progress, tracke
 
         def on_loss(reason: str) -> None:
             # An orderly end would wait for a Ray that does not come back; its other processes end with this one.
-            progress.say(f"[red]{escape(reason)}[/red] Carry on with: w2s resume {sweep.name} --store {store.root}")
+            progress.say(f"[red]{escape(reason)}[/red] Carry on with: {_again(sweep, store)}")
             os._exit(1)
 
         searcher = StudySearcher(study, on_end, sweep.search.failures_in_a_row)
@@ -231,21 +231,27 @@ def _make_missing(parts: Parts, record: SweepRecord, progress: Progress) -> None
     graphs = (stages_of(parts, experiment) for experiment in experiments)
     stages = {stage.address: stage for graph in graphs for of_role in graph.values() for stage in of_role}
     progress.say(f"{len(missing)} stages of finished trials are not in the store any more; making them again")
-    with _ray(progress) as ray:
+    with _ray(progress, _again(parts.sweep, record.store)) as ray:
         from w2s_ray.stages.broker import start_broker
 
         broker = start_broker(record.store, parts.sweep.name, parts.sweep.resources.store_patience)
         ray.get([broker.produce.remote(stages[address], -1) for address in missing if address in stages])
 
 
+def _again(sweep: Sweep, store: Store) -> str:
+    """The command that carries on."""
+    return f"w2s resume {sweep.name} --store {store.root}"
+
+
 @contextmanager
-def _ray(progress: Progress) -> Iterator[Any]:
+def _ray(progress: Progress, again: str) -> Iterator[Any]:
     """Starts Ray on this machine, or joins the cluster that RAY_ADDRESS names; leaves it as it was found."""
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    progress.say("starting Ray")
+    # Said beforehand: where Ray's head dies while it starts, Ray ends this process itself, and nothing can be said.
+    progress.say(f"starting Ray; whatever may end this run, {escape(again)} carries on")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import ray

@@ -64,7 +64,7 @@ class _OfTheNewest(BaseSampler):
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Returns what is sampled together."""
-        return self._tpe.infer_relative_search_space(self._newest_of(study), trial)
+        return self._tpe.infer_relative_search_space(cast(Any, _OneOfEach(self._newest_of(study))), trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -110,3 +110,19 @@ class _Newest:
             self._best = sorted(best, key=lambda trial: trial.number)
         newest = trials[-MOST_MODELLED:]
         return [trial for trial in self._best if trial.number < newest[0].number] + newest
+
+
+class _OneOfEach:
+    """Of trials with the same parameters the first: what is sampled together follows from the names alone."""
+
+    def __init__(self, study: _Newest) -> None:
+        self._study = study
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._study, name)
+
+    def _get_trials(self, *args: Any, **options: Any) -> list[FrozenTrial]:
+        first: dict[tuple[str, ...], FrozenTrial] = {}
+        for trial in self._study._get_trials(*args, **options):
+            first.setdefault(tuple(trial.distributions), trial)
+        return list(first.values())

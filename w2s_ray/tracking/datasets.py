@@ -2,7 +2,8 @@
 
 Read from the examples that the sweep's models were trained on, so there are none before the first model is stored. The
 digest is the address of the examples' stage, a hash over the data's bytes and how they are split: equal digests are
-equal rows. The split is part of the name, since MLflow keeps one data set of a name and digest.
+equal rows. The split is part of the name, since MLflow keeps one data set of a name and digest. They are inputs of the
+sweep's run alone: its trials all read the same, and saying so in each costs MLflow a tenth of what a trial costs it.
 """
 
 import json

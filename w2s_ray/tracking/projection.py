@@ -84,7 +84,7 @@ class Projection:
         for trial in record.trials:
             known = self._trials.get(trial.number)
             if known is not trial and known != trial:  # the driver gives the same record of what has ended
-                self._runs.write(trial_run(record, trial, record.study, self._inputs), parent)
+                self._runs.write(trial_run(record, trial, record.study), parent)
                 if trial.state not in OPEN:
                     self._trials[trial.number] = trial
         whole = sweep_run(record, record.study, self._runs.page(parent), self._inputs)

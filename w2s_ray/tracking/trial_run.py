@@ -8,7 +8,7 @@ from w2s_ray.spec import Sweep
 from w2s_ray.spec.method import methods_with
 from w2s_ray.stages.store import Store
 from w2s_ray.tracking import planned
-from w2s_ray.tracking.planned import Dataset, PlannedRun, Point, cut, is_number, milliseconds, text_of
+from w2s_ray.tracking.planned import PlannedRun, Point, cut, is_number, milliseconds, text_of
 
 _STATUS = {
     COMPLETE: planned.FINISHED,
@@ -22,7 +22,7 @@ _MOST_NAMED = 2
 _MOST_OF_AN_ERROR = 4000  # characters
 
 
-def trial_run(record: SweepRecord, trial: TrialRecord, study: str, inputs: tuple[Dataset, ...] = ()) -> PlannedRun:
+def trial_run(record: SweepRecord, trial: TrialRecord, study: str) -> PlannedRun:
     """Returns the run of a trial; `study` tells it from the trial of that number under another spec."""
     return PlannedRun(
         key=f"trial {study} {trial.number}",
@@ -33,7 +33,6 @@ def trial_run(record: SweepRecord, trial: TrialRecord, study: str, inputs: tuple
         params=_params(record.sweep, trial),
         points=tuple(_points(trial, record.store)),
         tags=_tags(record.sweep, trial, study),
-        inputs=inputs,
     )
 
 
