@@ -57,9 +57,10 @@ PHASE_SECONDS = 4.0  # how long features, and what follows the last stage, take
 ORDERLY_SECONDS = 30.0  # in which a driver that was asked to leave must have left
 NOTICE_SECONDS = 120.0  # in which a driver whose Ray died must have noticed
 RUN_SECONDS = 240.0  # in which a driver that is left alone must have finished
+LAST_WORKER_SECONDS = 75.0  # a Ray worker that was starting when its head died looks for it for 60 s
 MOST_RESTARTS = 25
 
-_RAY_EXIT = "Failed to register worker"  # Ray then ends the driver from within
+_RAY_EXIT = "core_worker_process.cc"  # where Ray ends the driver from within, and says why
 _POLL_SECONDS = 0.03
 
 
@@ -281,7 +282,7 @@ def marked(mark: str) -> Iterator[psutil.Process]:
             continue
 
 
-def end_all(mark: str, patience: float = 15.0) -> list[str]:
+def end_all(mark: str, patience: float = LAST_WORKER_SECONDS) -> list[str]:
     """Gives a run's processes time to end by themselves; ends and returns those that did not."""
     deadline = time.monotonic() + patience
     while (left := list(marked(mark))) and time.monotonic() < deadline:

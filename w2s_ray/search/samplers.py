@@ -4,6 +4,7 @@ import hashlib
 import heapq
 import warnings
 from collections.abc import Container
+from functools import cached_property
 from typing import Any, cast
 
 import optuna
@@ -88,8 +89,6 @@ class _Newest:
 
     def __init__(self, study: optuna.Study) -> None:
         self._study = study
-        self._best: list[FrozenTrial] | None = None
-        self._kept: dict[str, list[FrozenTrial]] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._study, name)
@@ -97,19 +96,19 @@ class _Newest:
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
-        key = str(states)
-        if key not in self._kept:
-            trials = self._study.get_trials(deepcopy=False, states=states)
-            self._kept[key] = trials if len(trials) <= MOST_MODELLED else self._best_and_newest(trials)
-        return self._kept[key]
+        return [trial for trial in self._modelled if states is None or trial.state in states]
 
-    def _best_and_newest(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
-        if self._best is None:
-            complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-            best = heapq.nlargest(_BEST, complete, key=lambda trial: cast(float, trial.value))
-            self._best = sorted(best, key=lambda trial: trial.number)
+    @cached_property
+    def _modelled(self) -> list[FrozenTrial]:
+        # Looked up once: for each of the states that TPE asks for, the storage would go through all trials again.
+        trials = self._study.get_trials(deepcopy=False)
+        if len(trials) <= MOST_MODELLED:
+            return trials
+        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        best = heapq.nlargest(_BEST, complete, key=lambda trial: cast(float, trial.value))
         newest = trials[-MOST_MODELLED:]
-        return [trial for trial in self._best if trial.number < newest[0].number] + newest
+        older = [trial for trial in best if trial.number < newest[0].number]
+        return sorted(older, key=lambda trial: trial.number) + newest
 
 
 class _OneOfEach:
