@@ -120,6 +120,23 @@ def test_a_failure_that_passes_is_tried_again_and_kept_on_record(ray: Any, small
     }
 
 
+def test_a_stage_that_is_there_when_its_next_try_is_due_is_not_started_again(
+    ray: Any, small: Sweep, tmp_path: Path
+) -> None:
+    small = replace(small, resources=replace(small.resources, default=Resources(retries=9)))
+    store, stage = Store(small.store), student(small)
+    broker = start_broker(store, small.name)
+    ray.get(broker.produce.remote(stage, 0))
+    store.place(stage.address).rename(tmp_path / "finished")
+    store.work(stage.address).touch()  # so that each try fails, the third with a pause of 2 s after it
+    done = broker.produce.remote(stage, 1)
+    wait_for(lambda: len(failures(store, small)) == 3)
+    before = starts(store, small)
+    (tmp_path / "finished").rename(store.place(stage.address))
+    ray.get(done)
+    assert starts(store, small) == before
+
+
 def test_a_failure_that_lasts_ends_after_its_retries_with_its_traceback(ray: Any, small: Sweep) -> None:
     small = replace(small, resources=replace(small.resources, default=Resources(retries=1)))
     store, stage = Store(small.store), student(small)

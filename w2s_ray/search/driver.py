@@ -264,12 +264,14 @@ def _ray(progress: Progress, again: str) -> Iterator[Any]:
         except SystemExit as error:  # while it starts, Ray answers SIGTERM itself, with an exit
             raise KeyboardInterrupt from error
         except Exception as error:  # Ray raises anything here, plain Exception too
-            ray.shutdown()
+            with signals_kept():
+                ray.shutdown()
             raise RayStartError(f"Ray did not start: {error}") from error
         try:
             yield ray
         finally:
-            ray.shutdown()
+            with signals_kept():
+                ray.shutdown()
 
 
 @contextmanager

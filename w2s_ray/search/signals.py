@@ -41,9 +41,10 @@ def orderly_interrupts(announce: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def signals_kept() -> Iterator[None]:
-    """Puts this process's handlers back after the block.
+    """Puts this process's handlers back after the block, which starts Ray or ends it.
 
     `ray.init` takes SIGTERM for itself; it would end the driver within Ray's own code, by SIGABRT and without a word.
+    `ray.shutdown` gives it back to the system, behind Python's back, and it would end the driver by itself.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

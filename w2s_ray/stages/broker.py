@@ -113,13 +113,16 @@ class Broker:
 
     async def _attempt(self, batch: list[Stage]) -> None:
         await asyncio.gather(*(self._produce(needed) for needed in batch[0].inputs.values()))
-        if not all(self._store.has(stage.address) for stage in batch):  # another sweep may have made them meanwhile
-            await self._try_again(batch)
+        await self._try_again(batch)
 
     async def _try_again(self, batch: list[Stage]) -> None:
-        """Runs a batch whose inputs are there, however often that takes within its budget."""
+        """Runs a batch whose inputs are there, however often that takes within its budget.
+
+        Before each try it looks whether there is anything to do: another sweep may have made the stages meanwhile, or
+        the process died between finishing them and saying so.
+        """
         stage, attempts = batch[0], Attempts(batch[0].execution.resources.retries, self._patience)
-        while True:
+        while not all(self._store.has(one.address) for one in batch):
             try:
                 await self._try(batch)
             except Exception as error:
