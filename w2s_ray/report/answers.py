@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from w2s_ray.report.bench import Agreement, Bench, Tested, agreement
-from w2s_ray.report.selecting import ORACLE, WEAK, choose
+from w2s_ray.report.selecting import ORACLE, WEAK
 from w2s_ray.report.statistics import UNDEFINED, Interval, accuracy_interval, difference_interval, pgr_interval
-from w2s_ray.search.record import COMPLETE, SweepRecord, TrialRecord
+from w2s_ray.search.record import COMPLETE, SweepRecord, TrialRecord, choose
 from w2s_ray.spec.method import Value
 from w2s_ray.spec.model import Pairing
 from w2s_ray.tasks import difficulty
@@ -183,8 +183,7 @@ def _pairing_answer(record: SweepRecord, bench: Bench, pairing: Pairing) -> Pair
     by_method = {method: record.of(pairing.name, method) for method in record.sweep.methods}
     methods = tuple(_method_answer(bench, trials, labels) for trials in by_method.values() if trials)
     weak, ceiling, gap = _baselines(bench, finished)
-    default = next((trial for trial in finished if trial.method == "naive" and trial.default), None)
-    best = choose(finished, labels) if finished else None
+    default, best = record.naive_default(pairing.name), record.best(pairing.name)
     return PairingAnswer(
         name=pairing.name,
         weak=pairing.weak,
