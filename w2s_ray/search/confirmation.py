@@ -2,7 +2,7 @@
 
 It is an attribute of the Optuna study of the trial's pairing, named after the trial, since a trial that has ended takes
 nothing more. It is written before the first stage is asked for, so that `w2s gc` knows what a driver that died was
-making, and again at the end. One of a trial that is best no more stays, and is what its trial was, not what is reported.
+making, and again at the end. That of a trial which is best no more stays, but is no longer reported.
 """
 
 from collections.abc import Mapping

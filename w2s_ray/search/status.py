@@ -49,20 +49,8 @@ class Status:
             "state": self.state,
             "trials": self.trials,
             "stages": {"trained": self.trained, "reused": self.reused},
-            **({"confirm": self._confirm_json()} if self.fresh_seeds else {}),
+            **({"confirm": _confirm_json(self)} if self.fresh_seeds else {}),
         }
-
-    def _confirm_json(self) -> dict[str, object]:
-        trials = {trial.number: made.state if made else "waiting" for trial, made in self.to_confirm}
-        return {"seeds": list(self.fresh_seeds), "trials": trials}
-
-    def _confirm_lines(self) -> Iterator[str]:
-        ends = {trial.number: made.state if made else "waiting" for trial, made in self.to_confirm}
-        told = ", ".join(f"trial {number} {end}" for number, end in ends.items())
-        yield f"confirm with fresh seeds {', '.join(map(str, self.fresh_seeds))}: {told or 'once trials are finished'}"
-        for trial, made in self.to_confirm:
-            if made and made.error:
-                yield f"failed  confirmation of trial {trial.number}: {made.error}"
 
     def to_text(self) -> str:
         """Returns the status for people."""
@@ -72,7 +60,7 @@ class Status:
             f"models  {self.trained} trained, {self.reused} times reused",
         ]
         if self.fresh_seeds:
-            lines += self._confirm_lines()
+            lines += _confirm_lines(self)
         if self.state == "interrupted":
             lines.append(f"resume  w2s resume {self.sweep}")
         if self.retried:
@@ -116,6 +104,23 @@ def is_over(record: SweepRecord) -> bool:
     ended = sum(trial.state in (COMPLETE, PRUNED, FAILED) for trial in record.trials)
     made = [record.confirmation(trial) for trial in record.to_confirm()]
     return ended >= record.sweep.search.trials and all(one and one.state in (COMPLETE, FAILED) for one in made)
+
+
+def _confirm_json(status: Status) -> dict[str, object]:
+    return {"seeds": list(status.fresh_seeds), "trials": {str(trial.number): end for trial, end, _ in _ends_of(status)}}
+
+
+def _confirm_lines(status: Status) -> Iterator[str]:
+    told = ", ".join(f"trial {trial.number} {end}" for trial, end, _ in _ends_of(status)) or "no trial is finished"
+    yield f"confirm with fresh seeds {', '.join(map(str, status.fresh_seeds))}: {told}"
+    for trial, _, error in _ends_of(status):
+        if error:
+            yield f"failed  confirmation of trial {trial.number}: {error}"
+
+
+def _ends_of(status: Status) -> Iterator[tuple[TrialRecord, str, str | None]]:
+    for trial, made in status.to_confirm:
+        yield trial, made.state if made else "waiting", made.error if made else None
 
 
 def _failures(trials: Iterable[TrialRecord]) -> Iterator[str]:
