@@ -19,12 +19,18 @@ from w2s_ray.search.confirmation import confirmations_in
 from w2s_ray.search.folder import journal_path, load_spec
 from w2s_ray.search.journal import open_journal
 from w2s_ray.search.lease import SweepInUseError, lease
+from w2s_ray.search.record import COMPLETE, FAILED, RUNNING
 from w2s_ray.stages.collect import Garbage, References, find_garbage, remove
 from w2s_ray.stages.stage import walk
 from w2s_ray.stages.store import Store
 from w2s_ray.units import in_bytes
 
 _BASELINES = ("weak", "ceiling")
+_CONFIRMATION_STATES = {
+    COMPLETE: TrialState.COMPLETE,
+    RUNNING: TrialState.RUNNING,
+    FAILED: TrialState.RUNNING,  # the next run tries it again
+}
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -154,7 +160,7 @@ def read_mentions(path: Path) -> list[Mention]:
             for trial in storage.get_all_trials(study._study_id, deepcopy=False)
         ]
         confirmations = [
-            Mention(study.study_name, TrialState.COMPLETE, None, made.stages)
+            Mention(study.study_name, _CONFIRMATION_STATES[made.state], None, made.stages)
             for study in studies
             for made in confirmations_in(study.user_attrs).values()
         ]
