@@ -67,16 +67,18 @@ def confirm(live: LiveRecord, study: Study, broker: Any, progress: Progress) -> 
 
 
 def _error_of(promises: list[Any]) -> str | None:
-    """Waits for stages; returns why they could not all be made, None if they were."""
-    import ray  # late, since plans and reports, which start no Ray, know this file too
+    """Waits for all of some stages; returns why one could not be made, None if they were."""
+    import ray  # late, since the driver asks what is unconfirmed before it knows whether it needs Ray
 
-    try:
-        ray.get(promises)
-    except ray.exceptions.RayActorError:
-        raise
-    except ray.exceptions.RayError as error:
-        unavailable = cause_of(error, StoreUnavailableError)
-        if unavailable is not None:
-            raise unavailable from None
-        return reason_of(error)
-    return None
+    reason = None
+    for promise in promises:
+        try:
+            ray.get(promise)
+        except ray.exceptions.RayActorError:
+            raise
+        except ray.exceptions.RayError as error:
+            unavailable = cause_of(error, StoreUnavailableError)
+            if unavailable is not None:
+                raise unavailable from None
+            reason = reason or reason_of(error)
+    return reason
