@@ -5,7 +5,9 @@ hold other examples under the same seeds: the examples' parts of the variance ad
 difference within each seed. Other seeds on the same examples are the reverse: the examples' part is that of the
 difference within each example, and the seeds' parts add up. There both groups are taken to spread alike, since nothing
 but the seeds' numbers differs, so that three and three seeds have four degrees of freedom together, and one fresh seed
-borrows its spread from those of the search. On simulated models, 3,000 draws each, the intervals cover 94 to 97 %.
+borrows its spread from those of the search. With three searched seeds and one to five fresh ones, whether seeds hardly
+matter or dominate, they cover 94.4 to 96.4 % of 3,000 simulated falls each; between splits, with two to five seeds,
+94.6 to 96.4 %. See tests/report/test_retested.py.
 """
 
 import math

@@ -70,6 +70,7 @@ def run(
         SweepInUseError: another driver works on it.
         AssetError: a pretrained model or dataset cannot be had.
         SweepFailedError: too many trials failed in a row, or the store is full or gone.
+        StoreUnavailableError: the latter, while the study is opened or the winners are confirmed.
         KeyboardInterrupt: Ctrl-C or SIGTERM; checkpoints are saved, and the same call carries on.
     """
     progress = progress or Progress()

@@ -47,10 +47,9 @@ def foresee(record: SweepRecord, experiments: Sequence[Experiment], known: Conta
     if is_over:
         return _all_sure([stages_of(parts, experiment_in(trial)) for trial in record.to_confirm()])
     each = []
-    for pairing in record.sweep.pairings:
+    for index, pairing in enumerate(record.sweep.pairings):
         of_pairing = [one for one in experiments if one.pairing == pairing.name]
         graphs = {one.method: stages_of(parts, one) for one in of_pairing if one.default}
-        index = record.sweep.pairings.index(pairing)
         has_choice = len(range(index, record.sweep.search.trials, len(record.sweep.pairings))) > 1
         each.append(_with_a_winner(graphs, known) if has_choice else _all_sure(list(graphs.values())))
     sure = {stage.address: stage for one in each for stage in one.sure}
