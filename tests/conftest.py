@@ -36,6 +36,12 @@ SMALL: dict[str, Any] = {
 }
 
 
+@pytest.fixture(scope="session")
+def small_data() -> dict[str, Any]:
+    """What `small` is made of, for those who want it in another store."""
+    return SMALL
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> Sweep:
     """A sweep over real reviews and a real model that trains in seconds, with a store of its own."""

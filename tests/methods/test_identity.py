@@ -82,6 +82,7 @@ EXECUTION: dict[str, Any] = {
     "search.parallelism": 9,
     "search.seed": 9,
     "search.failures_in_a_row": 9,
+    "search.confirm": 2,
     "objective.labels": "weak",
     **{
         f"resources.{part}.{name}": value

@@ -1,7 +1,7 @@
 """A store with real stages whose predictions are constructed, so that every number of the report is known."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from w2s_ray.report import write_everything
 from w2s_ray.report.analyses import Analysis, analyse
+from w2s_ray.search.confirmation import Confirmation
 from w2s_ray.search.record import COMPLETE, SweepRecord, TrialRecord
 from w2s_ray.spec import Columns, Loss, Splits, Sweep, Training
 from w2s_ray.spec.method import Value
@@ -26,7 +27,7 @@ def first(fraction: float, num_test: int = 400) -> Correct:
     return np.arange(num_test) < round(fraction * num_test)
 
 
-def sweep_of(root: Path, seeds: int, objective: str) -> Sweep:
+def sweep_of(root: Path, seeds: int, objective: str, confirm: int = 0) -> Sweep:
     return Sweep.model_validate(
         {
             "name": "made-up",
@@ -40,6 +41,7 @@ def sweep_of(root: Path, seeds: int, objective: str) -> Sweep:
             "space": {"lr": {"log_uniform": [1e-4, 1e-2]}},
             "seeds": seeds,
             "objective": objective,
+            "search": {"confirm": confirm},
             "store": str(root),
         }
     )
@@ -65,11 +67,11 @@ class World:
         with self.store.publish(self.examples_stage) as draft:
             self.examples.write(draft.path / EXAMPLES)
 
-    def model(self, name: str, correct: Correct) -> tuple[str, ...]:
+    def model(self, name: str, correct: Correct, seeds: tuple[int, ...] | None = None) -> tuple[str, ...]:
         """Publishes a model; `correct` has shape (test examples,) or (seeds, test examples). Rows are shuffled."""
-        seeds = len(self.sweep.seeds)
-        table = np.broadcast_to(correct, (seeds, self.num_test))
-        return tuple(self._publish(name, seed, row) for seed, row in zip(self.sweep.seeds, table, strict=True))
+        seeds = seeds or self.sweep.seeds
+        table = np.broadcast_to(correct, (len(seeds), self.num_test))
+        return tuple(self._publish(name, seed, row) for seed, row in zip(seeds, table, strict=True))
 
     def _publish(self, name: str, seed: int, correct: Correct) -> str:
         identity = ModelIdentity(weights=name, depth=None, pooling="mean", max_length=8)
@@ -131,15 +133,27 @@ class World:
         self.trials.append(trial)
         return trial
 
+    def confirm(self, number: int, student: Correct, models: tuple[float, float] = (0.6, 0.8)) -> Confirmation:
+        """Gives trial `number` a complete confirmation."""
+        trial, seeds = self.trials[number], self.sweep.fresh_seeds
+        stages = {
+            "weak": self.model(f"weak {trial.weak}", first(models[0], self.num_test), seeds),
+            "ceiling": self.model(f"ceiling {trial.pairing}", first(models[1], self.num_test), seeds),
+            "student": self.model(f"student {number}", student, seeds),
+        }
+        made = Confirmation(seeds, stages, COMPLETE)
+        self.trials[number] = replace(trial, confirmation=made)
+        return made
+
     def record(self) -> SweepRecord:
         return SweepRecord(self.sweep, tuple(self.trials), self.store)
 
 
 @pytest.fixture
 def make_world(tmp_path: Path) -> Callable[..., World]:
-    def make(seeds: int = 3, objective: str = "oracle") -> World:
-        root = tmp_path / f"store-{seeds}-{objective}"
-        return World(sweep_of(root, seeds, objective), Store(root))
+    def make(seeds: int = 3, objective: str = "oracle", confirm: int = 0) -> World:
+        root = tmp_path / f"store-{seeds}-{objective}-{confirm}"
+        return World(sweep_of(root, seeds, objective, confirm), Store(root))
 
     return make
 

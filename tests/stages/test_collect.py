@@ -23,6 +23,7 @@ from tests.stages.test_store import stage_of
 from tests.test_cli import w2s
 from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.search.collect import collect, read_mentions
+from w2s_ray.search.confirmation import Confirmation
 from w2s_ray.search.folder import journal_path, save_spec
 from w2s_ray.search.lease import SweepInUseError, lease
 from w2s_ray.spec import Sweep, replace
@@ -65,6 +66,20 @@ class FakeStudy:
         trial.set_user_attr("stages", json.dumps({role: [one.address for one in of] for role, of in roles.items()}))
         if state != "open":
             study.tell(trial, lr if state == "complete" else None, STATES[state])
+        return roles["student"][0]
+
+    def confirm(self, number: int, lr: float, state: str) -> Stage:
+        """Writes the confirmation of a trial with the value `lr`; returns its first student."""
+        pairing = self.sweep.pairings[0].name
+        parts = Parts(self.sweep).with_fresh_seeds()
+        roles = stages_of(parts, Experiment(number, pairing, "naive", {"lr": lr}, default=False))
+        made = Confirmation(
+            parts.sweep.seeds, {role: tuple(one.address for one in of) for role, of in roles.items()}, state
+        )
+        study = optuna.load_study(study_name=f"{self.sweep.name}/{pairing}/1", storage=self._journal)
+        study.set_user_attr(*made.attribute(number))
+        if state == "complete":
+            self.publish(*(stage for of_role in roles.values() for stage in of_role))
         return roles["student"][0]
 
     def kinds(self, **options: Any) -> dict[str, int]:
@@ -121,6 +136,21 @@ def test_what_a_trial_of_an_older_spec_read_is_kept(fake: FakeStudy, small: Swee
     assert fake.kinds() == {}
     assert fake.kinds(yes=True) == {}
     assert all(fake.store.has(stage.address) for stage in walk(kept))
+
+
+def test_confirmations_are_kept_also_of_trials_that_are_best_no_more_and_of_one_that_was_cut_off(small: Sweep) -> None:
+    fake = FakeStudy(replace(small, search=replace(small.search, confirm=2)))
+    fake.trial(0.001)
+    fake.trial(0.002)
+    done, cut_off = fake.confirm(0, 0.001, "complete"), fake.confirm(1, 0.002, "running")
+    fake.publish(*cut_off.inputs.values())
+    checkpoints = fake.store.work(cut_off.address) / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    assert fake.kinds(yes=True) == {}
+    assert has_weights(fake.store, done)
+    assert fake.kinds(keep_weights=1, yes=True) == {"weights": 4}  # two seeds of the worse trial and of a confirmation
+    assert not has_weights(fake.store, done)
+    assert checkpoints.exists()
 
 
 def test_only_looking_changes_nothing_and_is_allowed_while_a_driver_works(fake: FakeStudy) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from w2s_ray.search.confirmation import Confirmation
 from w2s_ray.search.record import COMPLETE, FAILED, INTERRUPTED, PRUNED, RUNNING
 from w2s_ray.spec import Sweep, yaml
+from w2s_ray.spec import replace as replace_spec
 from w2s_ray.stages.store import Store
 from w2s_ray.tracking import Projection
 from w2s_ray.tracking import project as track
@@ -75,6 +77,29 @@ def test_a_sweep_is_a_run_its_trials_and_its_stages(fake: Any, uri: str, shown: 
     assert [run.data.tags["state"] for run in trials] == ["complete", "complete", "failed", "pruned"]
     assert [run.info.status for run in trials] == ["FINISHED", "FINISHED", "FAILED", "FINISHED"]
     assert trials[2].data.tags["error"] == "ValueError: the student diverged"
+
+
+def test_a_confirmation_is_shown_with_its_trial_its_stages_and_the_sweep(fake: Any, uri: str, shown: Look) -> None:
+    fake.sweep = replace_spec(fake.sweep, search=replace_spec(fake.sweep.search, confirm=2))
+    record = fake.record(*STATES)
+    best = record.trials[1]
+    stages = {
+        "weak": tuple(fake.publish("weak", best.weak, seed) for seed in (2, 3)),
+        "ceiling": tuple(fake.publish("ceiling", best.strong, seed) for seed in (2, 3)),
+        "student": tuple(fake.publish("student", best.strong, seed, best.params["lr"]) for seed in (2, 3)),
+    }
+    running, ended = (Confirmation((2, 3), stages, state) for state in ("running", "complete"))
+    projection = Projection(uri, record.sweep.name)
+    for made in (None, running, ended):
+        trials = tuple(replace(one, confirmation=made) if one.number == 1 else one for one in record.trials)
+        projection.update(replace(record, trials=trials))
+    trial, [sweep] = shown(uri).of("trial")[1], shown(uri).of("sweep")
+    assert trial.data.metrics["confirmed_student_accuracy"] == pytest.approx(0.75 + 0.025)
+    assert trial.data.metrics["confirmed_pgr"] == pytest.approx(0.5)
+    assert (trial.data.tags["confirmation"], trial.data.tags["confirmation.seeds"]) == ("complete", "2,3")
+    assert "again with fresh seeds 2, 3: weak accuracy 0.7250" in sweep.data.tags["mlflow.note.content"]
+    shown_stages = {run.data.tags["w2s.address"] for run in shown(uri).of("stage")}
+    assert {address for of_role in stages.values() for address in of_role} <= shown_stages
 
 
 def test_a_stage_that_trials_share_is_one_run_and_they_point_to_it(fake: Any, uri: str, shown: Look) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from w2s_ray.methods import Experiment, Parts, stages_of
-from w2s_ray.report.selecting import ORACLE, choose
-from w2s_ray.search.record import COMPLETE, SweepRecord, TrialRecord
+from w2s_ray.report.selecting import ORACLE
+from w2s_ray.search.record import COMPLETE, SweepRecord, TrialRecord, choose
 from w2s_ray.spec.model import AT_ONCE
 from w2s_ray.stages.stage import Finetune, Stage
 

@@ -65,6 +65,10 @@ class Parts:
         )
         return Stage(settings, {}, execution)
 
+    def with_fresh_seeds(self) -> "Parts":
+        """Returns the parts of the same sweep with its fresh seeds in place of its own; it asks for at least one."""
+        return Parts(replace(self.sweep, seeds=self.sweep.fresh_seeds))
+
     def baseline(self, name: str, half: Half, seed: int, role: str) -> Stage:
         """Model `name` on the ground truth of a half, with its fixed hyper-parameters: weak supervisor or ceiling."""
         key = ("baseline", name, half, seed, role)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from w2s_ray.report.bench import Agreement, Bench, Tested, agreement
-from w2s_ray.report.selecting import ORACLE, WEAK, choose
+from w2s_ray.report.confirmed import Confirmed, Retested, confirmed_of, why_unconfirmed
+from w2s_ray.report.selecting import ORACLE, WEAK
 from w2s_ray.report.statistics import UNDEFINED, Interval, accuracy_interval, difference_interval, pgr_interval
-from w2s_ray.search.record import COMPLETE, SweepRecord, TrialRecord
+from w2s_ray.search.record import COMPLETE, SweepRecord, TrialRecord, choose
 from w2s_ray.spec.method import Value
 from w2s_ray.spec.model import Pairing
 from w2s_ray.tasks import difficulty
@@ -77,6 +78,8 @@ class PairingAnswer:
         improvement: test accuracy of the best method's student minus that of the naive default; None without either.
         selection: None if a finished trial lacks one of the objectives.
         states: trials by state.
+        confirmed: the best trial with fresh seeds; None if none was asked for, or it is not there.
+        unconfirmed: why it is not there, in words; empty if it is, or none was asked for.
     """
 
     name: str
@@ -92,6 +95,8 @@ class PairingAnswer:
     improvement: Interval | None
     selection: Selection | None
     states: Mapping[str, int]
+    confirmed: Confirmed | None = None
+    unconfirmed: str = ""
 
     @property
     def best_answer(self) -> MethodAnswer | None:
@@ -108,6 +113,7 @@ class Report:
         selected_by: whose labels trials were chosen with, `oracle` or `weak`.
         num_test: examples of the test split; None while no trial is finished.
         budget: trials that the spec asks for, over all pairings.
+        fresh_seeds: those that the best trials are confirmed with; none if they are not.
         left_out: which rows of the data were unfit, in words; empty if none or while no trial is finished.
         easy_to_hard: how easy and hard examples were told apart, in words; empty if they were not, or likewise.
     """
@@ -121,6 +127,7 @@ class Report:
     left_out: str
     easy_to_hard: str
     pairings: tuple[PairingAnswer, ...]
+    fresh_seeds: tuple[int, ...] = ()
 
 
 def answers(record: SweepRecord, bench: Bench | None = None) -> Report:
@@ -145,6 +152,7 @@ def answers(record: SweepRecord, bench: Bench | None = None) -> Report:
         budget=record.sweep.search.trials,
         left_out=in_words(data),
         easy_to_hard=difficulty.in_words(data),
+        fresh_seeds=record.sweep.fresh_seeds,
         pairings=tuple(_pairing_answer(record, bench, pairing) for pairing in record.sweep.pairings),
     )
 
@@ -158,6 +166,7 @@ def to_json(report: Report) -> dict[str, Any]:
             "weak_accuracy": pairing.weak_accuracy.estimate,
             "ceiling_accuracy": pairing.ceiling_accuracy.estimate,
             "methods": [_method_json(answer, report.seeds) for answer in pairing.methods],
+            **({"confirmed": _confirmed_json(pairing.confirmed)} if report.fresh_seeds else {}),
         }
         for pairing in report.pairings
     ]
@@ -177,14 +186,35 @@ def _method_json(answer: MethodAnswer, seeds: tuple[int, ...]) -> dict[str, Any]
     }
 
 
+def _confirmed_json(confirmed: Confirmed | None) -> dict[str, Any] | None:
+    """What fresh seeds leave of the best trial; the names of intervals end in _low and _high."""
+    if confirmed is None:
+        return None
+    looks = {"student": confirmed.best, "naive_default": confirmed.default, "lead": confirmed.lead}
+    intervals = {"weak_accuracy": confirmed.weak, "ceiling_accuracy": confirmed.ceiling, "pgr": confirmed.pgr}
+    return {
+        "method": confirmed.method,
+        "trial": confirmed.trial,
+        "seeds": list(confirmed.seeds),
+        **{key: value for name, interval in intervals.items() for key, value in interval.named(name).items()},
+        **{name: _retested_json(retested) for name, retested in looks.items()},
+    }
+
+
+def _retested_json(retested: Retested | None) -> dict[str, float | None] | None:
+    if retested is None:
+        return None
+    intervals: dict[str, Interval] = vars(retested)
+    return {key: value for name, interval in intervals.items() for key, value in interval.named(name).items()}
+
+
 def _pairing_answer(record: SweepRecord, bench: Bench, pairing: Pairing) -> PairingAnswer:
     labels = record.sweep.objective.labels
     finished = record.of(pairing.name)
     by_method = {method: record.of(pairing.name, method) for method in record.sweep.methods}
     methods = tuple(_method_answer(bench, trials, labels) for trials in by_method.values() if trials)
     weak, ceiling, gap = _baselines(bench, finished)
-    default = next((trial for trial in finished if trial.method == "naive" and trial.default), None)
-    best = choose(finished, labels) if finished else None
+    default, best = record.naive_default(pairing.name), record.best(pairing.name)
     return PairingAnswer(
         name=pairing.name,
         weak=pairing.weak,
@@ -199,6 +229,8 @@ def _pairing_answer(record: SweepRecord, bench: Bench, pairing: Pairing) -> Pair
         improvement=_difference(bench, best, default) if best and default else None,
         selection=_selection(bench, finished),
         states=_states(record, pairing.name),
+        confirmed=confirmed_of(record, bench, pairing.name, CONFIDENCE),
+        unconfirmed=why_unconfirmed(record, pairing.name),
     )
 
 

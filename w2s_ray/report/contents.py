@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from w2s_ray.report.analyses import Analysis
 from w2s_ray.report.answers import MethodAnswer, PairingAnswer
+from w2s_ray.report.confirmed import Confirmed, Retested
 from w2s_ray.report.searching import best_ten
 from w2s_ray.report.sheets import Cell, Column, Sheet
 from w2s_ray.report.tables import DEFAULT_ROW
@@ -58,6 +59,44 @@ def optimism_sheet(analysis: Analysis) -> Sheet:
         "the same difference of the mean over all finished trials."
     )
     return Sheet("optimism", caption, columns, rows)
+
+
+def confirmed_sheet(analysis: Analysis) -> Sheet:
+    """The best trial of each pairing and its naive default, with fresh seeds."""
+    rows: list[tuple[Cell, ...]] = []
+    for pairing, found in _confirmed(analysis):
+        rows.append((pairing, f"best: {found.method}", found.pgr, *_looks(found.best)))
+        rows += [(pairing, DEFAULT_ROW, None, *_looks(found.default))] if found.default else []
+    columns = (PAIRING, Column("student"), Column("PGR, fresh seeds", "ratio"), *_look_columns("accuracy"))
+    seeds = ", ".join(map(str, analysis.report.fresh_seeds))
+    caption = (
+        f"The chosen trial trained again with seeds {seeds}, which no trial used. Validation chose it; the test split "
+        "is free of the luck of its examples, fresh seeds of that of its seeds. With 95 % intervals."
+    )
+    return Sheet("confirmed", caption, columns, tuple(rows))
+
+
+def lead_sheet(analysis: Analysis) -> Sheet:
+    """How far the best trial of each pairing is ahead of its naive default, also with fresh seeds."""
+    rows = tuple((pairing, *_looks(found.lead)) for pairing, found in _confirmed(analysis) if found.lead)
+    caption = (
+        "The best trial's lead over the naive default, which nobody chose: what a split or other weak supervisors do "
+        "to both falls out, and what is lost from column to column is the optimism of the choice."
+    )
+    return Sheet("lead", caption, (PAIRING, *_look_columns("difference")), rows)
+
+
+def _confirmed(analysis: Analysis) -> Iterator[tuple[str, Confirmed]]:
+    return ((one.name, one.confirmed) for one in analysis.report.pairings if one.confirmed)
+
+
+def _looks(look: Retested) -> tuple[Cell, ...]:
+    return (look.validation, look.test, look.fresh, look.by_examples, look.by_seeds)
+
+
+def _look_columns(kind: str) -> tuple[Column, ...]:
+    return (Column("validation", kind), Column("test", kind), Column("test, fresh seeds", kind),
+            Column("validation minus test", "difference"), Column("same minus fresh seeds", "difference"))  # fmt: skip
 
 
 def stopping_sheet(analysis: Analysis) -> Sheet:
@@ -166,8 +205,8 @@ def overview_sheet(analyses: Sequence[Analysis]) -> Sheet:
 
 def sheets_of(analysis: Analysis) -> dict[str, Sheet]:
     """Returns all tables that have a row, by key."""
-    makers = (answer_sheet, choices_sheet, optimism_sheet, stopping_sheet, calibration_sheet, agreement_sheet,
-              best_sheet, baselines_sheet, unfinished_sheet)  # fmt: skip
+    makers = (answer_sheet, confirmed_sheet, lead_sheet, choices_sheet, optimism_sheet, stopping_sheet,
+              calibration_sheet, agreement_sheet, best_sheet, baselines_sheet, unfinished_sheet)  # fmt: skip
     made = [maker(analysis) for maker in makers]
     return {sheet.key: sheet for sheet in made if sheet.rows}
 

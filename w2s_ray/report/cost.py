@@ -4,7 +4,6 @@ The time of a stage is the wall-clock of the task that made it, kept in its reco
 sweep's own wall-clock where stages ran side by side.
 """
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -35,7 +34,7 @@ class Cost:
 def cost_of(record: SweepRecord) -> Cost:
     """Adds up what the store says of the stages of a sweep."""
     status = status_of(record)
-    wanted = Counter(address for trial in record.trials for of_role in trial.stages.values() for address in of_role)
+    wanted = record.wanted()
     found = _with_inputs(record, wanted)
     mine = {address for address, stage in found.items() if stage.made_by == record.sweep.name}
     saved = sum(_seconds(found[a]) * (count - (a in mine)) for a, count in wanted.items() if a in found)

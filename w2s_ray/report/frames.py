@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 
 from w2s_ray.report.answers import MethodAnswer, PairingAnswer, Report, answers
-from w2s_ray.report.statistics import Interval
 from w2s_ray.report.tables import DEFAULT_ROW
 from w2s_ray.search.record import SweepRecord, TrialRecord
 
@@ -31,7 +30,8 @@ class Loaded:
         results: a row for each pairing and method, and for its naive default: `trial`, `best` (on validation),
             `num_compared`; and on the test split `student`, `pgr`, `weak_accuracy`, `ceiling_accuracy`, each with
             `_low` and `_high` (95 %), and the agreement with the weak labels, `agreement`, where the supervisor is
-            right and where it is wrong.
+            right and where it is wrong. Where the spec asks for confirmation, the best method's row and its naive
+            default's also have `confirmed_student`, with limits, and the best's `confirmed_pgr`: with fresh seeds.
         record: what both were made of, with the store behind it.
         report: the answer that the command line prints.
     """
@@ -93,15 +93,22 @@ def _result(pairing: PairingAnswer, name: str, answer: MethodAnswer) -> dict[str
         "best": name == pairing.best,
         "num_compared": answer.num_compared,
         "validation": answer.validation,
-        **_limits("student", answer.student),
-        **_limits("pgr", answer.pgr),
-        **_limits("weak_accuracy", pairing.weak_accuracy),
-        **_limits("ceiling_accuracy", pairing.ceiling_accuracy),
+        **answer.student.named("student"),
+        **answer.pgr.named("pgr"),
+        **pairing.weak_accuracy.named("weak_accuracy"),
+        **pairing.ceiling_accuracy.named("ceiling_accuracy"),
         "agreement": answer.agreement.overall,
         "agreement_weak_right": answer.agreement.weak_right,
         "agreement_weak_wrong": answer.agreement.weak_wrong,
+        **_confirmed(pairing, answer.trial),
     }
 
 
-def _limits(name: str, interval: Interval) -> dict[str, float | None]:
-    return {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
+def _confirmed(pairing: PairingAnswer, trial: int) -> dict[str, float | None]:
+    """What fresh seeds give for trial number `trial`; nothing where it was not confirmed."""
+    confirmed, default = pairing.confirmed, pairing.naive_default
+    if confirmed and trial == confirmed.trial:
+        return {**confirmed.best.fresh.named("confirmed_student"), **confirmed.pgr.named("confirmed_pgr")}
+    if confirmed and confirmed.default and default and trial == default.trial:
+        return confirmed.default.fresh.named("confirmed_student")
+    return {}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from w2s_ray.report.bench import VALIDATION, Bench, Tested
 from w2s_ray.report.statistics import Interval, difference_interval
-from w2s_ray.search.record import TrialRecord
+from w2s_ray.search.record import TrialRecord, choose
 
 ORACLE, WEAK = "oracle", "weak"
 TRUSTED, DRAWS = 100, 200
@@ -64,11 +64,6 @@ class Optimism:
     def of_the_winner(self) -> float:
         """What remains of validation minus test once the mean over trials, the splits' own difference, is off."""
         return (self.validation - self.test) - (self.mean_validation - self.mean_test)
-
-
-def choose(trials: Sequence[TrialRecord], labels: str) -> TrialRecord:
-    """Returns the trial with the best validation accuracy by these labels; of equals, the first."""
-    return min(trials, key=lambda trial: (-trial.values[labels], trial.number))
 
 
 def compare_choices(bench: Bench, trials: Sequence[TrialRecord], confidence: float) -> tuple[Choice, ...]:

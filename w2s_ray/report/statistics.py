@@ -54,6 +54,10 @@ class Interval:
         """Whether both limits lie on one side of 0."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
+    def named(self, name: str) -> dict[str, float | None]:
+        """Returns the estimate as `name` and the limits as `name_low` and `name_high`."""
+        return {name: self.estimate, f"{name}_low": self.low, f"{name}_high": self.high}
+
 
 UNDEFINED = Interval(None, None, None)
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from w2s_ray.report.answers import PairingAnswer, Report, Selection
+from w2s_ray.report.confirmed import Confirmed, Retested
 from w2s_ray.report.cost import Cost
 from w2s_ray.report.selecting import ORACLE
 from w2s_ray.report.statistics import Interval
@@ -18,6 +19,10 @@ NONE = "–"
 _OVERLAP = (
     "All models of a pairing meet the same test examples, so two of them can differ clearly while their own intervals "
     "overlap; the comparison with the naive default is paired."
+)
+_CONFIRMED = (
+    "A trial is best partly by luck: of the validation examples that chose it, and of its seeds. What is measured on "
+    "test with fresh seeds is free of both; the naive default was trained again with the same fresh seeds."
 )
 
 
@@ -70,7 +75,35 @@ def answer_of(pairing: PairingAnswer) -> str:
         head = f"{best.method}, best on validation, recovers {ratio(best.pgr)} of the gap ({accuracies})."
     else:
         head = f"{best.method} is best on validation; its PGR is undefined ({accuracies})."
-    return f"{head} {_against_default(pairing)}"
+    again = f" {confirmed_sentence(pairing.confirmed)}" if pairing.confirmed else ""
+    return f"{head} {_against_default(pairing)}{again}"
+
+
+def confirmed_sentence(confirmed: Confirmed) -> str:
+    """Returns what fresh seeds leave of the best trial, and what choosing by examples and by seeds had added."""
+    seeds = f"seed{'s' if len(confirmed.seeds) > 1 else ''} {', '.join(map(str, confirmed.seeds))}"
+    head = (
+        f"Trained again with fresh {seeds}, which no trial used, it has {percent(confirmed.best.fresh)} and a PGR of "
+        f"{ratio(confirmed.pgr)}."
+    )
+    if confirmed.lead is None:
+        look = confirmed.best
+        steps = [share(one.estimate) for one in (look.validation, look.test, look.fresh)]
+        return f"{head} {_three_looks('Its accuracy is', steps, look)}"
+    steps = [points(one) for one in (confirmed.lead.validation, confirmed.lead.test, confirmed.lead.fresh)]
+    return f"{head} {_three_looks('Its lead over the naive default is', steps, confirmed.lead)}"
+
+
+def _three_looks(what: str, steps: list[str], look: Retested) -> str:
+    return (
+        f"{what} {steps[0]} on validation, {steps[1]} on test, and {steps[2]} on test with fresh seeds: its examples "
+        f"flattered it by {points(look.by_examples)}{_clear(look.by_examples)}, its seeds by "
+        f"{points(look.by_seeds)}{_clear(look.by_seeds)}."
+    )
+
+
+def _clear(interval: Interval) -> str:
+    return "" if interval.excludes_zero else " (not clear)"
 
 
 def headline_of(report: Report) -> str:
@@ -108,6 +141,8 @@ def duration(seconds: float) -> str:
 def notes_of(report: Report) -> list[str]:
     """Returns what a reader has to know to trust the numbers neither too little nor too much."""
     notes = [_selection_note(report), _interval_note(report), _OVERLAP]
+    if any(pairing.confirmed for pairing in report.pairings):
+        notes.append(_CONFIRMED)
     if len(report.pairings) > 1:
         notes.append("Compare PGR within a pairing: across pairings the smallest gap has the noisiest PGR.")
     for pairing in report.pairings:
@@ -159,6 +194,8 @@ def _pairing_notes(pairing: PairingAnswer) -> list[str]:
         )
     if pairing.unfinished:
         notes.append(f"no finished trial of {', '.join(pairing.unfinished)}.")
+    if pairing.unconfirmed:
+        notes.append(f"{pairing.unconfirmed}.")
     if pairing.selection is not None:
         notes.append(_regret(pairing.selection))
     return notes

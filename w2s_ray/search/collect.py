@@ -15,21 +15,28 @@ from optuna.trial import FrozenTrial, TrialState
 
 from w2s_ray.assets import AssetError
 from w2s_ray.methods import Parts, plan_stages
+from w2s_ray.search.confirmation import confirmations_in
 from w2s_ray.search.folder import journal_path, load_spec
 from w2s_ray.search.journal import open_journal
 from w2s_ray.search.lease import SweepInUseError, lease
+from w2s_ray.search.record import COMPLETE, FAILED, RUNNING
 from w2s_ray.stages.collect import Garbage, References, find_garbage, remove
 from w2s_ray.stages.stage import walk
 from w2s_ray.stages.store import Store
 from w2s_ray.units import in_bytes
 
 _BASELINES = ("weak", "ceiling")
+_CONFIRMATION_STATES = {
+    COMPLETE: TrialState.COMPLETE,
+    RUNNING: TrialState.RUNNING,
+    FAILED: TrialState.RUNNING,  # the next run tries it again
+}
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 @dataclass(frozen=True)
 class Mention:
-    """A trial of a study, by the stages it refers to; `study` is the name of its Optuna study."""
+    """A trial of a study, or its confirmation, by the stages it refers to; `study` is the name of its Optuna study."""
 
     study: str
     state: TrialState
@@ -137,7 +144,7 @@ def refer(store: Store, keep_weights: int | None = None) -> tuple[References, li
 
 
 def read_mentions(path: Path) -> list[Mention]:
-    """Returns every trial of every study in a journal, whatever generation it is of; writes nothing.
+    """Returns every trial and confirmation of every study in a journal, of whatever generation; writes nothing.
 
     Raises:
         ValueError: the journal cannot be read.
@@ -146,11 +153,18 @@ def read_mentions(path: Path) -> list[Mention]:
         return []
     try:
         storage, _ = open_journal(path)
-        return [
+        studies = storage.get_all_studies()
+        trials = [
             _mention(study.study_name, trial)
-            for study in storage.get_all_studies()
+            for study in studies
             for trial in storage.get_all_trials(study._study_id, deepcopy=False)
         ]
+        confirmations = [
+            Mention(study.study_name, _CONFIRMATION_STATES[made.state], None, made.stages)
+            for study in studies
+            for made in confirmations_in(study.user_attrs).values()
+        ]
+        return trials + confirmations
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise ValueError(f"{path} cannot be read, so nothing was removed: {type(error).__name__}: {error}") from error
 
@@ -165,7 +179,9 @@ def _planned(store: Store, name: str) -> set[str]:
     """What the sweep's present spec will ask for first: an interrupted sweep's features are in no trial yet."""
     if not (store.sweep_folder(name) / "sweep.yaml").is_file():
         return set()
-    return {stage.address for stage in walk(*plan_stages(Parts(load_spec(store, name))))}
+    parts = Parts(load_spec(store, name))
+    fresh = plan_stages(parts.with_fresh_seeds()) if parts.sweep.search.confirm else []
+    return {stage.address for stage in walk(*plan_stages(parts), *fresh)}
 
 
 def _given_up(mentions: list[Mention]) -> frozenset[str]:

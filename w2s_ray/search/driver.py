@@ -21,6 +21,7 @@ from w2s_ray.assets import is_local, locate
 from w2s_ray.methods import Experiment, Parts, plan_stages, stages_of
 from w2s_ray.report import write_report
 from w2s_ray.search.folder import LiveRecord, journal_path, load_record, save_spec
+from w2s_ray.search.fresh_seeds import confirm, unconfirmed
 from w2s_ray.search.known_stores import remember
 from w2s_ray.search.lease import lease
 from w2s_ray.search.plan import make_plan
@@ -69,6 +70,7 @@ def run(
         SweepInUseError: another driver works on it.
         AssetError: a pretrained model or dataset cannot be had.
         SweepFailedError: too many trials failed in a row, or the store is full or gone.
+        StoreUnavailableError: the latter, while the study is opened or the winners are confirmed.
         KeyboardInterrupt: Ctrl-C or SIGTERM; checkpoints are saved, and the same call carries on.
     """
     progress = progress or Progress()
@@ -83,11 +85,12 @@ def run(
             remember(store)
             shutil.rmtree(_scratch(store, sweep.name), ignore_errors=True)  # of a driver that was killed
             study = _open_study(parts, store, progress, warm_start)
+            live = LiveRecord(study, store)
         progress.plan(make_plan(sweep, store))
         with _tracking(sweep, store) as tracker:
-            if not study.finished:
+            if not study.finished or unconfirmed(live.now()):
                 _fetch_assets(parts, store)
-                _search(parts, store, study, progress, tracker)
+                _search(parts, store, study, live, progress, tracker)
             tidy(store)
             record = load_record(store, sweep)
             _make_missing(parts, record, progress)
@@ -111,7 +114,8 @@ def _open_study(parts: Parts, store: Store, progress: Progress, warm_start: str 
 
 def _fetch_assets(parts: Parts, store: Store) -> None:
     """Downloads what unfinished stages read, before Ray starts, so that progress and errors are seen at once."""
-    missing = [stage for stage in walk(*plan_stages(parts)) if not store.has(stage.address)]
+    fresh = plan_stages(parts.with_fresh_seeds()) if parts.sweep.search.confirm else []
+    missing = [stage for stage in walk(*plan_stages(parts), *fresh) if not store.has(stage.address)]
     sources = (
         (one.execution.source, one.execution.revision, one.kind != "examples")
         for one in missing
@@ -123,15 +127,16 @@ def _fetch_assets(parts: Parts, store: Store) -> None:
         tasks.prefetch(str(test_source), parts.sweep.task.revision)
 
 
-def _search(parts: Parts, store: Store, study: Study, progress: Progress, tracker: BackgroundTracker) -> None:
-    """Runs Tune over the study until the budget of finished trials is reached."""
+def _search(
+    parts: Parts, store: Store, study: Study, live: LiveRecord, progress: Progress, tracker: BackgroundTracker
+) -> None:
+    """Runs Tune over the study until the budget of finished trials is reached, then confirms the winners."""
     sweep = parts.sweep
     with _ray(progress, _again(parts.sweep, store)) as ray:
         from w2s_ray.search.searcher import StudySearcher
         from w2s_ray.stages.broker import start_broker
 
         broker = start_broker(store, sweep.name, sweep.resources.store_patience)
-        live = LiveRecord(study, store)
 
         def on_end(number: int, outcome: Outcome) -> None:
             broker.release.remote(number)
@@ -157,6 +162,8 @@ def _search(parts: Parts, store: Store, study: Study, progress: Progress, tracke
                 while not (study.finished or searcher.gave_up):
                     _fit(_tuner(sweep, store, broker, searcher, scratch), store)
                     shutil.rmtree(scratch, ignore_errors=True)
+                if not searcher.gave_up:
+                    confirm(live, study, broker, progress)
         except KeyboardInterrupt:
             with contextlib.suppress(ray.exceptions.RayError):
                 ray.get(broker.drain.remote(), timeout=_DRAIN_SECONDS)

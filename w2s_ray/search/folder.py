@@ -3,15 +3,18 @@
 import json
 import os
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
+from w2s_ray.methods import Experiment
+from w2s_ray.search.confirmation import Confirmation, confirmations_in
 from w2s_ray.search.journal import damage_named
 from w2s_ray.search.naming import load_names
 from w2s_ray.search.record import COMPLETE, FAILED, INTERRUPTED, PRUNED, RUNNING, SweepRecord, TrialRecord
-from w2s_ray.search.study import FINISHED, Study, experiment_of, read_trials
+from w2s_ray.search.study import FINISHED, Study, experiment_of, numbered, read_studies
 from w2s_ray.spec import Sweep, yaml
 from w2s_ray.stages.fingerprint import address_of
 from w2s_ray.stages.store import Store
@@ -60,13 +63,21 @@ def load_record(store: Store, sweep: Sweep, *, live: bool = True) -> SweepRecord
         sweep: its spec.
         live: False once no driver works on it: trials still open are then `interrupted`.
     """
-    names = load_names(store.sweep_folder(sweep.name))
+    record = read_record(store, sweep, load_names(store.sweep_folder(sweep.name)))
+    if live:
+        return record
+    trials = tuple(replace(one, state=INTERRUPTED) if one.state == RUNNING else one for one in record.trials)
+    return replace(record, trials=trials)
+
+
+def read_record(store: Store, sweep: Sweep, names: Sequence[str]) -> SweepRecord:
+    """Returns the sweep as the Optuna studies `names` and the store have it now; without trials if there are none."""
     path = journal_path(store, sweep.name)
     with damage_named(path, lambda: len(path.read_bytes().splitlines())):
-        records = [_trial_record(sweep, number, trial) for number, trial in read_trials(path, names)]
-    if not live:
-        records = [replace(one, state=INTERRUPTED) if one.state == RUNNING else one for one in records]
-    return SweepRecord(sweep, tuple(records), store, study=address_of(names)[:16])
+        studies = read_studies(path, names)
+        trials = [_trial_record(sweep, number, trial) for number, trial in numbered(studies)]
+        confirmations = confirmations_in(*(study.user_attrs for study in studies))
+    return SweepRecord(sweep, _confirmed(trials, confirmations), store, study=address_of(tuple(names))[:16])
 
 
 class LiveRecord:
@@ -83,8 +94,9 @@ class LiveRecord:
 
     def now(self) -> SweepRecord:
         """Returns what `load_record` would."""
-        records = tuple(self._record(number, trial) for number, trial in self._study.trials())
-        return SweepRecord(self._study.sweep, records, self._store, study=self._fingerprint)
+        trials = (self._record(number, trial) for number, trial in self._study.trials())
+        confirmed = _confirmed(trials, self._study.confirmations())
+        return SweepRecord(self._study.sweep, confirmed, self._store, study=self._fingerprint)
 
     def _record(self, number: int, trial: FrozenTrial) -> TrialRecord:
         known = self._ended.get(number)
@@ -94,6 +106,15 @@ class LiveRecord:
         if trial.state in FINISHED:
             self._ended[number] = record
         return record
+
+
+def experiment_in(trial: TrialRecord) -> Experiment:
+    """Returns what a trial tried."""
+    return Experiment(trial.number, trial.pairing, trial.method, trial.params, trial.default)
+
+
+def _confirmed(trials: Iterable[TrialRecord], made: Mapping[int, Confirmation]) -> tuple[TrialRecord, ...]:
+    return tuple(replace(one, confirmation=made[one.number]) if one.number in made else one for one in trials)
 
 
 def _trial_record(sweep: Sweep, number: int, trial: FrozenTrial) -> TrialRecord:

@@ -13,6 +13,7 @@ from rich.table import Table
 from w2s_ray.search.folder import journal_path, load_record, load_spec
 from w2s_ray.search.lease import holder
 from w2s_ray.search.record import COMPLETE, FAILED, PRUNED, SweepRecord
+from w2s_ray.search.status import is_over
 from w2s_ray.stages.store import Store
 from w2s_ray.units import in_time
 
@@ -77,7 +78,7 @@ def _row(store: Store, name: str, now: float) -> Row:
     journal = journal_path(store, name)
     return Row(
         sweep=name,
-        state="running" if holder(store, name) else "finished" if ended >= budget else "interrupted",
+        state="running" if holder(store, name) else "finished" if is_over(record) else "interrupted",
         ended=ended,
         budget=budget,
         best=best,

@@ -1,7 +1,8 @@
 """What a sweep will do before it does it: stages that are there, stages to run, and what sharing them saves.
 
 Baselines, every method's defaults and the trials already asked are known exactly. The trials still to be proposed are
-estimated: methods in turn, each with a student of its own and, where the space changes them, its own intermediates.
+estimated: methods in turn, each with a student of its own and, where the space changes them, its own intermediates. Of
+the confirmations the winners' part is estimated, from above, until the winners are known.
 """
 
 from collections import Counter
@@ -9,12 +10,13 @@ from dataclasses import dataclass
 
 from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.methods.experiment import default_params
-from w2s_ray.search.folder import journal_path
+from w2s_ray.search.folder import experiment_in, read_record
 from w2s_ray.search.forecast import bytes_of, free_bytes, seconds_of
+from w2s_ray.search.foresee import foresee, trainings_in, walk_all
 from w2s_ray.search.naming import study_names
-from w2s_ray.search.study import experiment_of, read_trials
+from w2s_ray.search.record import COMPLETE, FAILED, PRUNED, SweepRecord
 from w2s_ray.spec import Sweep
-from w2s_ray.stages.stage import Stage, walk
+from w2s_ray.stages.stage import Stage
 from w2s_ray.stages.store import Store
 from w2s_ray.units import in_bytes
 
@@ -31,6 +33,9 @@ class Plan:
         seconds: estimated CPU time of what is to run, from the like in the store; None where it holds nothing alike.
         bytes: estimated disk that it takes; None where a model's size is unknown.
         free: bytes left on the store's disk.
+        fresh_seeds: those that the winners are confirmed with; none if they are not.
+        to_confirm: those of `to_run` that only the confirmations need.
+        winners_known: whether `to_confirm` is exact; otherwise it is the most that it can be.
     """
 
     sweep: str
@@ -43,6 +48,9 @@ class Plan:
     seconds: float | None
     bytes: int | None
     free: int
+    fresh_seeds: tuple[int, ...] = ()
+    to_confirm: int = 0
+    winners_known: bool = False
 
     @property
     def warning(self) -> str:
@@ -51,6 +59,13 @@ class Plan:
             return ""
         return f"the rest may take {in_bytes(self.bytes)} of disk, and {in_bytes(self.free)} are free; see `w2s gc`"
 
+    @property
+    def confirm_text(self) -> str:
+        """What the confirmations add; for sweeps that have them."""
+        seeds = f"seed{'s' if len(self.fresh_seeds) > 1 else ''} {', '.join(map(str, self.fresh_seeds))}"
+        count = f"{'' if self.winners_known else 'at most '}{self.to_confirm} of the stages to run"
+        return f"best trial and naive default of each pairing with fresh {seeds}: {count}"
+
     def to_json(self) -> dict[str, object]:
         """Returns the stable form of `w2s plan --json`."""
         return {
@@ -58,7 +73,11 @@ class Plan:
             "trials": self.trials,
             "stages": {"stored": self.stored, "to_run": self.to_run},
             "trainings": {"without_sharing": self.without_sharing, "with_sharing": self.with_sharing},
+            **({"confirm": self._confirm_json()} if self.fresh_seeds else {}),
         }
+
+    def _confirm_json(self) -> dict[str, object]:
+        return {"seeds": list(self.fresh_seeds), "to_run": self.to_confirm, "winners_known": self.winners_known}
 
     def to_text(self) -> str:
         """Returns the plan for people."""
@@ -73,6 +92,7 @@ class Plan:
                 f"sweep      {self.sweep}, {self.trials} trials",
                 f"stages     {self.stored} stored, {self.to_run} to run ({kinds})",
                 f"trainings  {self.with_sharing} in all; {self.without_sharing} if nothing were shared ({saved} saved)",
+                *([f"confirm    {self.confirm_text}"] if self.fresh_seeds else []),
                 f"CPU time   {time}",
                 f"disk       {disk}, {in_bytes(self.free)} free",
                 *([f"warning    {self.warning}"] if self.warning else []),
@@ -83,36 +103,42 @@ class Plan:
 def make_plan(sweep: Sweep, store: Store) -> Plan:
     """Lays out the sweep. Reads the study and the store, downloads and writes nothing."""
     parts = Parts(sweep)
-    known = _known_experiments(parts, store)
+    record = read_record(store, sweep, study_names(parts))
+    is_over = sum(trial.state in (COMPLETE, PRUNED, FAILED) for trial in record.trials) >= sweep.search.trials
+    known = _known_experiments(record)
     graphs = [stages_of(parts, experiment) for experiment in known]
-    stages = list(walk(*(stage for graph in graphs for of_role in graph.values() for stage in of_role)))
+    searched = {stage.address: stage for stage in walk_all(*graphs)}
+    fresh = foresee(record, known, searched, is_over=is_over)
+    stages = list({**searched, **{stage.address: stage for stage in fresh.sure}}.values())
     stored = {stage.address: store.read(stage.address) for stage in stages}
     missing = [stage for stage in stages if stored[stage.address] is None]
     open_methods = [_next_method(sweep, number) for number in range(len(known), sweep.search.trials)]
     new = sum(_new_trainings(sweep, graphs, known, method) for method in open_methods)
-    alone = [*map(_trainings_in, graphs), *(_trainings_in(_graph_like(graphs, known, m)) for m in open_methods)]
-    kinds = Counter(stage.kind for stage in missing)
+    alone = [*map(trainings_in, graphs), *(trainings_in(_graph_like(graphs, known, m)) for m in open_methods)]
+    to_run = [*missing, *graphs[0]["student"][:1] * new, *fresh.at_most]
+    kinds = Counter(stage.kind for stage in (*missing, *fresh.at_most))
     kinds["finetune"] += new
-    to_run = [*missing, *graphs[0]["student"][:1] * new]
     return Plan(
         sweep=sweep.name,
         trials=sweep.search.trials,
         stored=len(stages) - len(missing),
-        to_run=len(missing) + new,
-        without_sharing=sum(alone),
-        with_sharing=sum(stage.kind == "finetune" for stage in stages) + new,
+        to_run=len(to_run),
+        without_sharing=sum(alone) + fresh.alone,
+        with_sharing=sum(stage.kind == "finetune" for stage in (*stages, *fresh.at_most)) + new,
         to_run_by_kind=dict(kinds),
         seconds=seconds_of(to_run, [one.record for one in stored.values() if one is not None]),
         bytes=bytes_of(to_run, sweep),
         free=free_bytes(store.root),
+        fresh_seeds=sweep.fresh_seeds,
+        to_confirm=sum(stage.address not in searched for stage in missing) + len(fresh.at_most),
+        winners_known=is_over,
     )
 
 
-def _known_experiments(parts: Parts, store: Store) -> list[Experiment]:
+def _known_experiments(record: SweepRecord) -> list[Experiment]:
     """The trials asked so far, then the defaults that are still to be asked, within the budget."""
-    sweep = parts.sweep
-    trials = read_trials(journal_path(store, sweep.name), study_names(parts))
-    asked = [experiment_of(sweep, number, trial) for number, trial in trials]
+    sweep = record.sweep
+    asked = list(map(experiment_in, record.trials))
     pairs, methods = len(sweep.pairings), list(sweep.methods)
     for number in range(len(asked), min(pairs * len(methods), sweep.search.trials)):
         pairing, method = sweep.pairings[number % pairs], methods[number // pairs]
@@ -129,10 +155,6 @@ def _graph_like(
     graphs: list[dict[str, tuple[Stage, ...]]], known: list[Experiment], method: str
 ) -> dict[str, tuple[Stage, ...]]:
     return next((g for g, e in zip(graphs, known, strict=True) if e.method == method), graphs[0])
-
-
-def _trainings_in(graph: dict[str, tuple[Stage, ...]]) -> int:
-    return sum(stage.kind == "finetune" for stage in walk(*(stage for of_role in graph.values() for stage in of_role)))
 
 
 def _new_trainings(

@@ -7,7 +7,7 @@ rest from the trials so far.
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
@@ -15,7 +15,9 @@ from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
 
+from w2s_ray.search.confirmation import Confirmation
 from w2s_ray.search.plan import Plan
+from w2s_ray.search.record import TrialRecord
 from w2s_ray.search.study import Outcome, Study
 from w2s_ray.stages.store import Store
 from w2s_ray.tasks.clean import in_words
@@ -38,6 +40,7 @@ class Progress:
         self._ends: list[float] = []
         self._left = 0
         self._told_of_rows = False
+        self._confirming = ""
 
     def say(self, text: str) -> None:
         """Writes one line."""
@@ -51,6 +54,8 @@ class Progress:
             f"sweep [bold]{plan.sweep}[/bold]: {plan.trials} trials; {plan.stored} stages stored, {plan.to_run} to run"
             f"{estimate}; sharing saves {saved} of {plan.without_sharing} trainings"
         )
+        if plan.to_confirm:
+            self.say(f"confirm: {plan.confirm_text}")
         if plan.warning:
             self.say(f"[yellow]warning[/yellow]: {plan.warning}")
 
@@ -76,6 +81,18 @@ class Progress:
             f"trial {number:04d} [{mark}]{outcome.state}[/{mark}] {experiment.method} {experiment.pairing} "
             f"({kind}) {escape(settings)}: {escape(result)}"
         )
+
+    def confirming(self, trials: Sequence[TrialRecord], seeds: Sequence[int]) -> None:
+        """Shows that the search is over and which trials are trained again."""
+        numbers, fresh = (", ".join(map(str, some)) for some in ([trial.number for trial in trials], seeds))
+        self._confirming = f"confirming trial{'s' if len(trials) > 1 else ''} {numbers} with fresh seeds {fresh}"
+        self.say(self._confirming)
+
+    def confirmed(self, trial: TrialRecord, made: Confirmation) -> None:
+        """Shows how a confirmation ended."""
+        mark = "red" if made.error else "green"
+        why = f": {escape(made.error)}" if made.error else ""
+        self.say(f"trial {trial.number:04d} confirmation [{mark}]{made.state}[/{mark}] {trial.pairing}{why}")
 
     @contextmanager
     def watching(self, running: Callable[[], list[str]], left: int) -> Iterator[None]:
@@ -108,7 +125,8 @@ class Progress:
             each = (time.monotonic() - self._ends[0]) / (ended - 1)
             estimate = f", {in_time(each * (self._left - ended))} left"
         shown = ", ".join(stages[:3]) + (f" and {len(stages) - 3} more" if len(stages) > 3 else "")
-        return f"{ended} of {self._left} trials ended{estimate}; running: {shown or 'nothing yet'}"
+        doing = self._confirming or f"{ended} of {self._left} trials ended{estimate}"
+        return f"{doing}; running: {shown or 'nothing yet'}"
 
     def _clock(self) -> str:
         return f"{time.monotonic() - self._start:6.1f} s"

@@ -1,8 +1,10 @@
 """A sweep as it stands: what report, status and tracking read. Made from the study and the store alone."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from w2s_ray.search.confirmation import Confirmation
 from w2s_ray.spec.method import Value
 from w2s_ray.spec.sweep import Sweep
 from w2s_ray.stages.store import Store
@@ -26,6 +28,7 @@ class TrialRecord:
         started, finished: seconds since the epoch.
         error: why it failed.
         traceback: where, in the process that failed.
+        confirmation: None unless it was, at some time, one of those that are confirmed.
     """
 
     number: int
@@ -43,6 +46,12 @@ class TrialRecord:
     finished: float | None
     error: str | None = None
     traceback: str | None = None
+    confirmation: Confirmation | None = None
+
+
+def choose(trials: Sequence[TrialRecord], labels: str) -> TrialRecord:
+    """Returns the trial with the best validation accuracy by these labels; of equals, the first."""
+    return min(trials, key=lambda trial: (-trial.values[labels], trial.number))
 
 
 @dataclass(frozen=True)
@@ -61,3 +70,31 @@ class SweepRecord:
     def of(self, pairing: str, method: str | None = None, state: str = COMPLETE) -> list[TrialRecord]:
         """Returns the trials of a pairing, and of one method unless None, that are in `state`."""
         return [t for t in self.trials if t.pairing == pairing and t.state == state and method in (None, t.method)]
+
+    def best(self, pairing: str) -> TrialRecord | None:
+        """Returns the finished trial that the sweep's objective chooses; None if there is none."""
+        finished = self.of(pairing)
+        return choose(finished, self.sweep.objective.labels) if finished else None
+
+    def naive_default(self, pairing: str) -> TrialRecord | None:
+        """Returns the naive method untuned, what everything is compared to; None if that trial did not finish."""
+        return next((trial for trial in self.of(pairing, "naive") if trial.default), None)
+
+    def to_confirm(self) -> tuple[TrialRecord, ...]:
+        """Returns the best trial of each pairing so far and its naive default; none if the spec asks for none."""
+        if not self.sweep.search.confirm:
+            return ()
+        names = [pairing.name for pairing in self.sweep.pairings]
+        chosen = [trial for name in names for trial in (self.naive_default(name), self.best(name)) if trial]
+        return tuple({trial.number: trial for trial in chosen}.values())
+
+    def confirmation(self, trial: TrialRecord) -> Confirmation | None:
+        """Returns the trial's confirmation with the seeds that the spec asks for now; None if there is none."""
+        made = trial.confirmation
+        return made if made is not None and made.seeds == self.sweep.fresh_seeds else None
+
+    def wanted(self) -> Counter[str]:
+        """Counts how often trials and confirmations ask for each stage, by address."""
+        graphs = [trial.stages for trial in self.trials]
+        graphs += [trial.confirmation.stages for trial in self.trials if trial.confirmation]
+        return Counter(address for graph in graphs for of_role in graph.values() for address in of_role)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from w2s_ray.search.confirmation import Confirmation
 from w2s_ray.search.lease import Holder, holder
 from w2s_ray.search.record import COMPLETE, FAILED, PRUNED, RUNNING, SweepRecord, TrialRecord
 
@@ -26,6 +27,8 @@ class Status:
         reused: how often a trial found a model trained, or being trained, for another trial, seed or sweep.
         failed: the failed trials.
         retried: tries of stages that ended badly and were made again, by what ended them.
+        to_confirm: the trials that are confirmed, or are to be once the budget is spent, with how far that is.
+        fresh_seeds: those they are confirmed with; none if the spec asks for no confirmation.
     """
 
     sweep: str
@@ -36,6 +39,8 @@ class Status:
     held_by: Holder | None
     failed: tuple[TrialRecord, ...]
     retried: dict[str, int]
+    to_confirm: tuple[tuple[TrialRecord, Confirmation | None], ...] = ()
+    fresh_seeds: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Returns the stable form of `w2s status --json`."""
@@ -44,6 +49,7 @@ class Status:
             "state": self.state,
             "trials": self.trials,
             "stages": {"trained": self.trained, "reused": self.reused},
+            **({"confirm": _confirm_json(self)} if self.fresh_seeds else {}),
         }
 
     def to_text(self) -> str:
@@ -53,6 +59,8 @@ class Status:
             "trials  " + ", ".join(f"{count} {state}" for state, count in self.trials.items()),
             f"models  {self.trained} trained, {self.reused} times reused",
         ]
+        if self.fresh_seeds:
+            lines += _confirm_lines(self)
         if self.state == "interrupted":
             lines.append(f"resume  w2s resume {self.sweep}")
         if self.retried:
@@ -73,7 +81,7 @@ def status_of(record: SweepRecord) -> Status:
     trained, reused = _trained_and_reused(record)
     return Status(
         sweep=name,
-        state="running" if held_by else "finished" if ended >= budget else "interrupted",
+        state="running" if held_by else "finished" if is_over(record) else "interrupted",
         trials={
             "complete": states[COMPLETE],
             "pruned": states[PRUNED],
@@ -85,8 +93,34 @@ def status_of(record: SweepRecord) -> Status:
         reused=reused,
         held_by=held_by,
         failed=tuple(trial for trial in record.trials if trial.error),
+        to_confirm=tuple((trial, record.confirmation(trial)) for trial in record.to_confirm()),
+        fresh_seeds=record.sweep.fresh_seeds,
         retried=Counter(str(line["verdict"]) for line in _tries(record) if line["again"]),
     )
+
+
+def is_over(record: SweepRecord) -> bool:
+    """Whether the budget is spent and every confirmation has ended, as far as the study tells."""
+    ended = sum(trial.state in (COMPLETE, PRUNED, FAILED) for trial in record.trials)
+    made = [record.confirmation(trial) for trial in record.to_confirm()]
+    return ended >= record.sweep.search.trials and all(one and one.state in (COMPLETE, FAILED) for one in made)
+
+
+def _confirm_json(status: Status) -> dict[str, object]:
+    return {"seeds": list(status.fresh_seeds), "trials": {str(trial.number): end for trial, end, _ in _ends_of(status)}}
+
+
+def _confirm_lines(status: Status) -> Iterator[str]:
+    told = ", ".join(f"trial {trial.number} {end}" for trial, end, _ in _ends_of(status)) or "no trial is finished"
+    yield f"confirm with fresh seeds {', '.join(map(str, status.fresh_seeds))}: {told}"
+    for trial, _, error in _ends_of(status):
+        if error:
+            yield f"failed  confirmation of trial {trial.number}: {error}"
+
+
+def _ends_of(status: Status) -> Iterator[tuple[TrialRecord, str, str | None]]:
+    for trial, made in status.to_confirm:
+        yield trial, made.state if made else "waiting", made.error if made else None
 
 
 def _failures(trials: Iterable[TrialRecord]) -> Iterator[str]:
@@ -111,7 +145,7 @@ def _tries(record: SweepRecord) -> Iterator[dict[str, Any]]:
 
 
 def _trained_and_reused(record: SweepRecord) -> tuple[int, int]:
-    wanted = Counter(a for trial in record.trials for of_role in trial.stages.values() for a in of_role)
+    wanted = record.wanted()
     stored = {address: record.store.read(address) for address in wanted}
     trained = sum(one is not None and one.record.made_by == record.sweep.name for one in stored.values())
     return trained, sum(count for address, count in wanted.items() if stored[address] is not None) - trained

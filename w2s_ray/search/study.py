@@ -29,6 +29,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.methods.experiment import default_params
+from w2s_ray.search.confirmation import Confirmation, confirmations_in
 from w2s_ray.search.journal import LAST_ASKED, mend_journal, open_journal
 from w2s_ray.search.naming import comparable_prefix, save_names, study_names
 from w2s_ray.search.samplers import pruner_for, sampler_for
@@ -128,7 +129,15 @@ class Study:
 
     def trials(self) -> list[tuple[int, FrozenTrial]]:
         """Returns number and Optuna trial of every trial, by number; any thread may ask."""
-        return _numbered(self._studies)
+        return numbered(self._studies)
+
+    def confirm(self, number: int, made: Confirmation) -> None:
+        """Keeps a trial's confirmation, with its Optuna study: a trial that has ended takes nothing more."""
+        self._durably(lambda: self._study(number).set_user_attr(*made.attribute(number)))
+
+    def confirmations(self) -> dict[int, Confirmation]:
+        """Returns the confirmations by the trials' numbers; any thread may ask."""
+        return confirmations_in(*(study.user_attrs for study in self._studies))
 
     # The order of results.
 
@@ -186,7 +195,7 @@ class Study:
         return self._asked >= self.budget or self._asked - self._told >= self.sweep.search.parallelism
 
     def _counts(self) -> tuple[int, int]:
-        states = {number: trial.state for number, trial in _numbered(self._studies)}
+        states = {number: trial.state for number, trial in numbered(self._studies)}
         asked = len(states)
         told = next((number for number in range(asked) if states[number] not in FINISHED), asked)
         return asked, told
@@ -321,13 +330,18 @@ def suggest(trial: optuna.Trial, name: str, dimension: Dimension) -> None:
 
 def read_trials(path: Path, names: Sequence[str]) -> list[tuple[int, FrozenTrial]]:
     """Returns number and Optuna trial of every trial in the studies `names`, by number, and writes nothing."""
+    return numbered(read_studies(path, names))
+
+
+def read_studies(path: Path, names: Sequence[str]) -> list[optuna.Study]:
+    """Returns the Optuna studies `names`, and writes nothing; none unless all of them are there."""
     if not path.exists() or not names:
         return []
     storage, _ = open_journal(path)
     known = {study.study_name for study in storage.get_all_studies()}
     if not known.issuperset(names):
         return []
-    return _numbered([optuna.load_study(study_name=name, storage=storage) for name in names])
+    return [optuna.load_study(study_name=name, storage=storage) for name in names]
 
 
 def experiment_of(sweep: Sweep, number: int, trial: FrozenTrial) -> Experiment:
@@ -352,7 +366,8 @@ def _comparable_studies(storage: JournalStorage, prefix: str, but: str) -> list[
     return [optuna.load_study(study_name=name, storage=storage) for name in reversed(older)]
 
 
-def _numbered(studies: Sequence[optuna.Study]) -> list[tuple[int, FrozenTrial]]:
+def numbered(studies: Sequence[optuna.Study]) -> list[tuple[int, FrozenTrial]]:
+    """Returns number and Optuna trial of every trial that was asked, by number; the studies are those of a sweep."""
     found = [
         (trial.number * len(studies) + index, trial)
         for index, study in enumerate(studies)

@@ -23,6 +23,7 @@ def problems_of(sweep: Sweep) -> list[Problem]:
         *_at_once_problems(sweep),
         *_variation_problems(sweep),
         *_other_problems(sweep),
+        *_confirm_problems(sweep),
         *_credential_problems(sweep),
     ]
 
@@ -203,6 +204,20 @@ def _other_problems(sweep: Sweep) -> Iterator[Problem]:
     for name in sweep.resources.models:
         if name not in sweep.models:
             yield _unknown(("resources", "models", name), "model", name, sweep.models)
+
+
+def _confirm_problems(sweep: Sweep) -> Iterator[Problem]:
+    """An ensemble of another number of seeds would be another supervisor than the one that was chosen."""
+    confirm, searched = sweep.search.confirm, len(sweep.seeds)
+    ensembles: list[Value | None] = [settings.get("labels.ensemble") for settings in sweep.methods.values()]
+    if "labels.ensemble" in sweep.space:
+        ensembles += sweep.space["labels.ensemble"].ends()
+    if confirm not in (0, searched) and "seeds" in ensembles:
+        yield Problem(
+            ("search", "confirm"),
+            f"an ensemble of {searched} seeds cannot be confirmed with {confirm}",
+            f"set {searched}, or 0 for none",
+        )
 
 
 def _credential_problems(sweep: Sweep) -> Iterator[Problem]:

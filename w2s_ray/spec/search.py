@@ -40,6 +40,13 @@ class Search(Frozen):
     )
     seed: int = Field(default=0, ge=0)
     failures_in_a_row: int = Field(default=5, ge=1, description="failed trials after which the sweep stops")
+    confirm: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="fresh seeds with which the best trial and the naive default of each pairing are trained again at "
+        "the end; 0: none",
+    )
 
 
 class Tracking(Frozen):

@@ -92,6 +92,12 @@ class Sweep(Frozen):
             raise SpecError(problems)
         return self
 
+    @property
+    def fresh_seeds(self) -> tuple[int, ...]:
+        """The `search.confirm` smallest seeds that no trial uses."""
+        unused = (seed for seed in itertools.count() if seed not in self.seeds)
+        return tuple(itertools.islice(unused, self.search.confirm))
+
     def settings_of(self, method: str) -> dict[str, Value]:
         """Returns the default settings of `method` in this sweep."""
         return {**DEFAULTS[method], **self.methods[method]}

@@ -114,10 +114,11 @@ def project(record: SweepRecord, report: Path | None = None) -> str:
 
 
 def _trained(record: SweepRecord) -> Iterator[tuple[str, Owner]]:
-    """Yields the addresses of all trials' stages, each once, with whom it was made for first."""
+    """Yields the addresses of all trials' and confirmations' stages, each once, with whom it was made for first."""
     seen: set[str] = set()
     for trial in record.trials:
-        for role, addresses in trial.stages.items():
+        graphs = [trial.stages, trial.confirmation.stages if trial.confirmation else {}]
+        for role, addresses in (item for graph in graphs for item in graph.items()):
             for address in addresses:
                 if address not in seen:
                     seen.add(address)

@@ -11,7 +11,7 @@ from w2s_ray.search.record import COMPLETE, INTERRUPTED, RUNNING, SweepRecord, T
 from w2s_ray.spec import Sweep
 from w2s_ray.tracking import planned
 from w2s_ray.tracking.planned import Dataset, PlannedRun, Point, cut, milliseconds, text_of
-from w2s_ray.tracking.trial_run import OPEN, accuracies_on_test
+from w2s_ray.tracking.trial_run import OPEN, accuracies_on_test, confirmed_on_test
 
 
 def sweep_key(study: str) -> str:
@@ -56,6 +56,7 @@ def note(record: SweepRecord, page: str = "") -> str:
         "| pairing | trial | method | validation | weak | student | ceiling | PGR |",
         "|---|---|---|---|---|---|---|---|",
         *rows,
+        *_confirmed(record),
     ]
     head = [f"{_counts(record)} of {record.sweep.search.trials} trials.", "", _plan(record.sweep), ""]
     return cut("\n".join([*head, *_commands(record, page), "", *table]))
@@ -97,6 +98,18 @@ def _row(record: SweepRecord, pairing: str) -> str:
     cells = [f"{tests[key]:.4f}" if key in tests else "" for key in keys]
     validation = f"{best.values[record.sweep.objective.labels]:.4f}"
     return "| " + " | ".join([pairing, str(best.number), best.method, validation, *cells]) + " |"
+
+
+def _confirmed(record: SweepRecord) -> Iterator[str]:
+    """Yields what fresh seeds gave for the best trials and the naive defaults; nothing if none was asked for."""
+    for trial in record.to_confirm():
+        made, tests = record.confirmation(trial), confirmed_on_test(trial, record.store)
+        if made is None or (not tests and not made.error):
+            continue
+        numbers = ", ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in tests.items())
+        seeds = ", ".join(map(str, made.seeds))
+        yield ""
+        yield f"Trial {trial.number} ({trial.pairing}) again with fresh seeds {seeds}: {numbers or made.error}."
 
 
 def _counts(record: SweepRecord) -> str:

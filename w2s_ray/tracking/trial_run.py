@@ -1,6 +1,6 @@
 """The run of a trial: what was tried as params, validation and test results as metrics, its stages as tags."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from w2s_ray.search.record import COMPLETE, FAILED, INTERRUPTED, PRUNED, RUNNING, SweepRecord, TrialRecord
@@ -41,9 +41,19 @@ def accuracies_on_test(trial: TrialRecord, store: Store) -> dict[str, float]:
 
     Empty until every seed of weak supervisor, ceiling and student is in the store.
     """
+    return _on_test(trial.stages, store)
+
+
+def confirmed_on_test(trial: TrialRecord, store: Store) -> dict[str, float]:
+    """Returns the same with the fresh seeds of the trial's confirmation; empty unless that is complete."""
+    made = trial.confirmation
+    return _on_test(made.stages, store) if made and made.state == COMPLETE else {}
+
+
+def _on_test(stages: Mapping[str, Sequence[str]], store: Store) -> dict[str, float]:
     found: dict[str, float] = {}
     for role in ("weak", "ceiling", "student"):
-        stored = [store.read(address) for address in trial.stages.get(role, ())]
+        stored = [store.read(address) for address in stages.get(role, ())]
         values = [one.record.summary.get("test_accuracy") for one in stored if one is not None]
         numbers = [float(value) for value in values if value is not None and is_number(value)]
         if not numbers or len(numbers) < len(stored):
@@ -92,6 +102,7 @@ def _points(trial: TrialRecord, store: Store) -> list[Point]:
         final: Mapping[str, float] = {
             **{f"validation_{labels}": value for labels, value in trial.values.items()},
             **accuracies_on_test(trial, store),
+            **{f"confirmed_{key}": value for key, value in confirmed_on_test(trial, store).items()},
         }
         end = milliseconds(trial.finished)
         points += [Point(key, float(value), 0, end) for key, value in final.items() if is_number(value)]
@@ -113,5 +124,14 @@ def _tags(sweep: Sweep, trial: TrialRecord, study: str) -> dict[str, str]:
         "w2s.sweep": sweep.name,
         "w2s.study": study,
         **stages,
+        **_confirmation_tags(trial),
     }
     return tags if trial.error is None else {**tags, "error": cut(trial.error, _MOST_OF_AN_ERROR)}
+
+
+def _confirmation_tags(trial: TrialRecord) -> dict[str, str]:
+    made = trial.confirmation
+    if made is None:
+        return {}
+    error = {"confirmation.error": cut(made.error, _MOST_OF_AN_ERROR)} if made.error else {}
+    return {"confirmation": made.state, "confirmation.seeds": ",".join(map(str, made.seeds)), **error}
