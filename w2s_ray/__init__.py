@@ -1,5 +1,6 @@
 """Sweeps over weak-to-strong generalization experiments: `w2s_ray.run(Sweep(...))` does what `w2s run SPEC` does."""
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,8 +76,11 @@ def load(name: str, store: str | Path | None = None) -> "Loaded":
         ValueError: no store was named, and several have it.
         KeyError: a finished trial's stage is no longer in the store; `w2s resume NAME` makes it again.
     """
+    with warnings.catch_warnings():
+        # Optuna's import of tqdm asks every notebook for widgets, and nothing here shows a bar.
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        from w2s_ray.search.folder import load_record, load_spec
     from w2s_ray.report.frames import frames_of
-    from w2s_ray.search.folder import load_record, load_spec
     from w2s_ray.search.known_stores import store_with
     from w2s_ray.spec.sweep import DEFAULT_STORE
     from w2s_ray.stages.store import Store

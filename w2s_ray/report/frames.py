@@ -63,9 +63,9 @@ def _trial(trial: TrialRecord) -> dict[str, Any]:
         "method": trial.method,
         "default": trial.default,
         "state": trial.state,
-        "oracle": trial.values.get("oracle"),
-        "weak_labels": trial.values.get("weak"),
-        "last_step": max(trial.intermediate, default=None),
+        "oracle": _number(trial.values.get("oracle")),
+        "weak_labels": _number(trial.values.get("weak")),
+        "last_step": _number(max(trial.intermediate, default=None)),
         "started": pd.to_datetime(trial.started, unit="s", utc=True),
         "finished": pd.to_datetime(trial.finished, unit="s", utc=True),
         "error": trial.error,
@@ -97,11 +97,17 @@ def _result(pairing: PairingAnswer, name: str, answer: MethodAnswer) -> dict[str
         **_limits("pgr", answer.pgr),
         **_limits("weak_accuracy", pairing.weak_accuracy),
         **_limits("ceiling_accuracy", pairing.ceiling_accuracy),
-        "agreement": answer.agreement.overall,
-        "agreement_weak_right": answer.agreement.weak_right,
-        "agreement_weak_wrong": answer.agreement.weak_wrong,
+        "agreement": _number(answer.agreement.overall),
+        "agreement_weak_right": _number(answer.agreement.weak_right),
+        "agreement_weak_wrong": _number(answer.agreement.weak_wrong),
     }
 
 
-def _limits(name: str, interval: Interval) -> dict[str, float | None]:
-    return {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
+def _limits(name: str, interval: Interval) -> dict[str, float]:
+    limits = {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return {column: _number(value) for column, value in limits.items()}
+
+
+def _number(value: float | None) -> float:
+    """Missing as NaN: a column of nothing but None would hold objects, which can neither be drawn nor rounded."""
+    return float("nan") if value is None else float(value)
