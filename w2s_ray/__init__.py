@@ -85,5 +85,5 @@ def load(name: str, store: str | Path | None = None) -> "Loaded":
     from w2s_ray.spec.sweep import DEFAULT_STORE
     from w2s_ray.stages.store import Store
 
-    folder = Store(store) if store else store_with(name, Store(DEFAULT_STORE))
+    folder = Store(store) if store else store_with(name, Store(DEFAULT_STORE), option="store=")
     return frames_of(load_record(folder, load_spec(folder, name)))

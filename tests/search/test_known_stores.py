@@ -49,7 +49,7 @@ def test_python_finds_a_sweep_from_any_directory_as_the_commands_do(
     one = made(tmp_path / "a", sweep)
     assert w2s_ray.load("small").record.store.root == one.root
     made(tmp_path / "b", sweep)
-    with pytest.raises(ValueError, match=r"in several others; say which by --store, .*b or .*a"):
+    with pytest.raises(ValueError, match=r"in several other stores; add store=.*b or store=.*a"):
         w2s_ray.load("small")
     here = made(tmp_path / "w2s-runs", sweep)
     assert w2s_ray.load("small").record.store.root == here.root
