@@ -11,17 +11,21 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import nbformat
 import pytest
-from reduced import reduced_quickstart
+from nbclient import NotebookClient
+from reduced import QUICKSTART, reduced_quickstart
 
 import w2s_ray
 from w2s_ray.search.folder import load_record, load_spec
+from w2s_ray.search.known_stores import remember
 from w2s_ray.search.plan import make_plan
 from w2s_ray.search.record import SweepRecord
 from w2s_ray.spec import Sweep, replace, yaml
 from w2s_ray.spec.method import DEFAULTS
 from w2s_ray.stages.store import Store
 
+NOTEBOOK = QUICKSTART.parents[1] / "docs" / "compare.ipynb"
 LR = {"lr": {"log_uniform": [2e-4, 1e-2]}}
 
 
@@ -176,6 +180,25 @@ def test_study_store_mlflow_json_pandas_and_page_say_the_same_numbers(folder: Pa
                 assert f"{method['pgr']:.2f} [{method['pgr_low']:.2f}, {method['pgr_high']:.2f}]" in page
             assert f"{100 * method['student_accuracy']:.1f} % [" in page
             assert method["params"]["lr"] == json.loads(params["lr"])
+
+
+def test_the_notebook_finds_the_sweep_from_its_own_folder_and_shows_what_the_report_says(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("W2S_CACHE", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    remember(Store(folder / "w2s-runs"))  # as `w2s run` did, but where other tests have no sweeps of that name
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells), "outputs are not kept: they would grow old"
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown = {cell.id: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
+    assert [one for outputs in shown.values() for one in outputs if one.get("name") == "stderr"] == []
+    told = json.loads(w2s("report", "quickstart", "--json", cwd=folder))
+    table = shown["results"][0].data["text/plain"]
+    for method in (one for pairing in told["pairings"] for one in pairing["methods"]):
+        assert f"{method['student_accuracy']:.3f}" in table
+    for name in ("figure", "curve"):
+        assert "image/png" in shown[name][0].data
 
 
 def test_the_best_student_is_exported_and_gives_what_was_measured(folder: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Sweeps over weak-to-strong generalization experiments: `w2s_ray.run(Sweep(...))` does what `w2s run SPEC` does."""
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,16 +68,22 @@ def load(name: str, store: str | Path | None = None) -> "Loaded":
 
     Args:
         name: of the sweep, as its spec says.
-        store: folder of all results; by default the one that specs have by default.
+        store: folder of all results; by default as for the commands: `w2s-runs` in the current directory, or, where
+            that has no such sweep, the only store used before on this machine that has it.
 
     Raises:
         UnknownSweepError: a LookupError; the store has no sweep of that name.
+        ValueError: no store was named, and several have it.
         KeyError: a finished trial's stage is no longer in the store; `w2s resume NAME` makes it again.
     """
+    with warnings.catch_warnings():
+        # Optuna's import of tqdm asks every notebook for widgets, and nothing here shows a bar.
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        from w2s_ray.search.folder import load_record, load_spec
     from w2s_ray.report.frames import frames_of
-    from w2s_ray.search.folder import load_record, load_spec
+    from w2s_ray.search.known_stores import store_with
     from w2s_ray.spec.sweep import DEFAULT_STORE
     from w2s_ray.stages.store import Store
 
-    folder = Store(store or DEFAULT_STORE)
+    folder = Store(store) if store else store_with(name, Store(DEFAULT_STORE), option="store=")
     return frames_of(load_record(folder, load_spec(folder, name)))

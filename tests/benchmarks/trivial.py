@@ -13,7 +13,7 @@ from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.search.folder import journal_path, save_spec
 from w2s_ray.search.study import Outcome, Study
 from w2s_ray.spec import Sweep, replace
-from w2s_ray.stages.artifacts import CURVE, PREDICTIONS, Predictions, write_lines
+from w2s_ray.stages.artifacts import CURVE, EXAMPLES, PREDICTIONS, Examples, Predictions, write_lines
 from w2s_ray.stages.stage import Stage
 from w2s_ray.stages.store import Store
 
@@ -33,6 +33,8 @@ SPEC: dict[str, Any] = {
 }
 _STEPS = (10, 20, 30, 40)
 _EXAMPLES = 40
+_IDS = np.asarray([f"{n:04d}" for n in range(_EXAMPLES)])
+_SPLITS = np.asarray(["validation", "test"] * (_EXAMPLES // 2))
 
 
 def trivial_sweep(store: Path, trials: int, **search: Any) -> Sweep:
@@ -79,16 +81,25 @@ def publish(parts: Parts, store: Store, experiment: Experiment) -> None:
         for stage in of_role:
             if not store.has(stage.address):
                 _publish(store, stage, parts.sweep.name)
+                _publish_examples(store, stage.inputs["examples"], parts.sweep)
+
+
+def _publish_examples(store: Store, stage: Stage, sweep: Sweep) -> None:
+    """Those that `_publish` has predictions of; MLflow's data sets and table of predictions are made of them."""
+    if store.has(stage.address):
+        return
+    with store.publish(stage, sweep.name) as draft:
+        rows = (_IDS, [f"review {name}" for name in _IDS], np.arange(_EXAMPLES) % 2, _SPLITS)
+        Examples(*rows, ("negative", "positive")).write(draft.path / EXAMPLES)
+        draft.summary = {"splits": sweep.task.splits.model_dump(), "class_names": ["negative", "positive"]}
 
 
 def _publish(store: Store, stage: Stage, made_by: str) -> None:
     accuracy = 0.6 + int(stage.address[:4], 16) / 2**18
     rows = [{"step": n, "train_loss": 1 / n, "validation_accuracy": accuracy - 1 / n, "lr": 1e-3} for n in _STEPS]
     scores = np.linspace(0, 1, _EXAMPLES, dtype=np.float32)
-    splits = np.asarray(["validation", "test"] * (_EXAMPLES // 2))
-    ids = np.asarray([f"{n:04d}" for n in range(_EXAMPLES)])
     with store.publish(stage, made_by) as draft:
         write_lines(draft.path / CURVE, rows)
-        Predictions(ids, splits, np.stack([scores, 1 - scores], axis=1)).write(draft.path / PREDICTIONS)
+        Predictions(_IDS, _SPLITS, np.stack([scores, 1 - scores], axis=1)).write(draft.path / PREDICTIONS)
         draft.summary = {**rows[-1], "test_accuracy": accuracy}
         draft.seconds = {"loop": 0.01, "stage": 0.02}

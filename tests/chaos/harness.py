@@ -63,6 +63,8 @@ MOST_RESTARTS = 25
 _RAY_EXIT = "core_worker_process.cc"  # where Ray ends the driver from within, and says why
 _POLL_SECONDS = 0.03
 
+_INPUTS = "select name, digest from datasets join inputs on source_id = dataset_uuid where destination_id = ?"
+
 
 @dataclass(frozen=True)
 class Kill:
@@ -344,7 +346,11 @@ def findings(folder: Path, name: str = "quickstart") -> dict[str, Any]:
 
 
 def mlflow_runs(path: Path) -> dict[str, Any]:
-    """Returns name, kind, state, params and points of each run that is not deleted, by its key; twice is told apart."""
+    """Returns what each run that is not deleted shows, by its kind and key; two of one key are told apart.
+
+    That is name, state, params, points, data sets, and its files with the content of the predictions: a report holds
+    times, and a spec what a test changed about its execution.
+    """
     if not path.exists():
         return {"mlflow": None}
     found: dict[str, Any] = {}
@@ -353,8 +359,8 @@ def mlflow_runs(path: Path) -> dict[str, Any]:
         def rows(query: str, run: str) -> list[tuple[Any, ...]]:
             return sorted(database.execute(query, (run,)).fetchall())
 
-        active = "select run_uuid, name, status from runs where lifecycle_stage = 'active' order by start_time"
-        for run, name, status in database.execute(active).fetchall():
+        shown = "select run_uuid, name, status, artifact_uri from runs where lifecycle_stage = 'active'"
+        for run, name, status, place in database.execute(f"{shown} order by start_time").fetchall():
             tags = dict(rows("select key, value from tags where run_uuid = ?", run))
             key = f"mlflow {tags.get('kind')} {tags.get('w2s.key')}"
             while key in found:
@@ -366,8 +372,18 @@ def mlflow_runs(path: Path) -> dict[str, Any]:
                 rows("select key, value from params where run_uuid = ?", run),
                 # How busy a process was is no finding; an interrupted one was looked at more often.
                 rows("select key, value, step from metrics where run_uuid = ? and key not like 'system/%'", run),
+                rows(_INPUTS, run),
+                _files(place, path.parent),
             )
     return found
+
+
+def _files(place: str, served: Path) -> list[tuple[str, str]]:
+    """Returns name and content of a run's files; a server's lie in `served`/artifacts."""
+    folder = Path(place.removeprefix("file://").replace("mlflow-artifacts:", f"{served}/artifacts"))
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    named = [(path, path.relative_to(folder).as_posix()) for path in paths]
+    return [(name, path.read_text(encoding="utf-8") if name.endswith(".csv") else "") for path, name in named]
 
 
 def differences(reference: dict[str, Any], other: dict[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 """Sweeps of one finished trial, over a table and tiny pretrained models, whose stages were made without Ray."""
 
 import json
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,9 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel, PreTrainedTokenizerFast
 
 from w2s_ray.export import Chosen
+from w2s_ray.export.choice import choose_student
+from w2s_ray.export.folder import write_folder
+from w2s_ray.export.mlflow_model import log_model
 from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.search.record import COMPLETE, SweepRecord, TrialRecord
 from w2s_ray.spec import Sweep
@@ -133,6 +137,19 @@ def finished(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     return lambda method="naive", **strong: finished_sweep(
         place, Store(tmp_path_factory.mktemp("store")), method, **strong
     )
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory: pytest.TempPathFactory, finished: Callable[..., SweepRecord]) -> tuple[Chosen, str]:
+    """A student, and the URI of its model, which is registered as `reviews`; mlflow's own default is as before."""
+    chosen = choose_student(finished(train="full"), seed=1)
+    folder = tmp_path_factory.mktemp("export") / "out"
+    write_folder(chosen, folder, lambda text: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        uri = log_model(chosen, folder, "reviews")
+        assert not {"MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID"} & set(os.environ)
+    return chosen, uri
 
 
 @pytest.fixture(scope="session")

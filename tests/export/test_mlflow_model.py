@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from w2s_ray.export.choice import Chosen, choose_student
-from w2s_ray.export.folder import write_folder
-from w2s_ray.export.mlflow_model import log_model, requirements
-from w2s_ray.search.record import SweepRecord
+from w2s_ray.export.choice import Chosen
+from w2s_ray.export.mlflow_model import requirements
 from w2s_ray.tracking.client import connect
 
-Finished = Callable[..., SweepRecord]
 Tested = Callable[[Chosen], tuple[list[str], Any]]
 
 # An environment in which w2s_ray is not: importing it is an error in every process that Python starts.
 _NO_W2S = "import sys\nsys.modules['w2s_ray'] = None\n"
-
-
-@pytest.fixture(scope="module")
-def logged(tmp_path_factory: pytest.TempPathFactory, finished: Finished) -> Iterator[tuple[Chosen, str]]:
-    """A student, and the URI of its model, which is registered as `reviews`; mlflow's own default is as before."""
-    chosen = choose_student(finished(train="full"), seed=1)
-    folder = tmp_path_factory.mktemp("export") / "out"
-    write_folder(chosen, folder, lambda text: None)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        uri = log_model(chosen, folder, "reviews")
-        assert not {"MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID"} & set(os.environ)
-        yield chosen, uri
 
 
 def elsewhere(chosen: Chosen, tmp_path: Path, *command: str) -> str:

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,13 @@ def test_every_trial_is_a_row_and_what_it_lacks_is_missing(full_world: World) ->
     assert trials.loc[17, ["oracle", "weak_labels"]].isna().all()
     assert trials["params.lr"].between(1e-4, 1e-2).all()
     assert str(trials["started"].dtype.tz) == "UTC"
+
+
+def test_a_number_that_no_row_has_is_a_column_of_missing_numbers(world: World, right_on: Any) -> None:
+    world.trial("naive", right_on(0.7), default=True, models=(0.8, 0.8))  # no gap, so no PGR
+    assert frames_of(world.record()).results[["pgr", "pgr_low"]].dtypes.tolist() == ["float64"] * 2
+    world.trials[0] = replace(world.trials[0], state="pruned", values={})
+    assert frames_of(world.record()).trials["oracle"].round(3).isna().all()
 
 
 def test_a_sweep_without_trials_loads_empty(world: World) -> None:

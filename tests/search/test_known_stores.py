@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import w2s_ray
 from w2s_ray.search.folder import save_spec
 from w2s_ray.search.known_stores import remember, stores_with
 from w2s_ray.spec import Sweep, replace
@@ -39,6 +40,19 @@ def test_a_store_that_went_away_is_forgotten(sweep: Sweep, tmp_path: Path) -> No
     made(tmp_path / "a", sweep).root.rename(tmp_path / "moved")
     made(tmp_path / "b", sweep)
     assert roots(stores_with("small", but=Store(tmp_path))) == ["b"]
+
+
+def test_python_finds_a_sweep_from_any_directory_as_the_commands_do(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one = made(tmp_path / "a", sweep)
+    assert w2s_ray.load("small").record.store.root == one.root
+    made(tmp_path / "b", sweep)
+    with pytest.raises(ValueError, match=r"in several other stores; add store=.*b or store=.*a"):
+        w2s_ray.load("small")
+    here = made(tmp_path / "w2s-runs", sweep)
+    assert w2s_ray.load("small").record.store.root == here.root
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"7", b"\xff"])

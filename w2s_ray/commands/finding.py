@@ -68,18 +68,13 @@ def records_of_name(name: str, store: str | None) -> tuple[list[Any], bool]:
 
 def store_of(name: str, store: str | None) -> Store:
     """The store that was named, or the one here; else the only one on this machine that has the sweep."""
-    from w2s_ray.search.known_stores import stores_with
-    from w2s_ray.search.several import names_in
+    from w2s_ray.search.known_stores import store_with
 
     here = store_here(store)
-    others = [] if store or name in names_in(here) else stores_with(name, but=here)
-    if len(others) == 1:
-        print(f"store: {others[0].root}", file=sys.stderr)
-        return others[0]
-    if others:
-        listed = " or ".join(f"--store {other.root}" for other in others)
-        raise ValueError(f"no sweep {name!r} in {here.root}, but in several other stores; add {listed}")
-    return here
+    found = here if store else store_with(name, here)
+    if found.root != here.root:
+        print(f"store: {found.root}", file=sys.stderr)
+    return found
 
 
 def mention_other_stores(several: Several) -> None:

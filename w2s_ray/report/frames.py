@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from w2s_ray.report.answers import MethodAnswer, PairingAnswer, Report, answers
+from w2s_ray.report.statistics import Interval
 from w2s_ray.report.tables import DEFAULT_ROW
 from w2s_ray.search.record import SweepRecord, TrialRecord
 
@@ -63,9 +64,9 @@ def _trial(trial: TrialRecord) -> dict[str, Any]:
         "method": trial.method,
         "default": trial.default,
         "state": trial.state,
-        "oracle": trial.values.get("oracle"),
-        "weak_labels": trial.values.get("weak"),
-        "last_step": max(trial.intermediate, default=None),
+        "oracle": _number(trial.values.get("oracle")),
+        "weak_labels": _number(trial.values.get("weak")),
+        "last_step": _number(max(trial.intermediate, default=None)),
         "started": pd.to_datetime(trial.started, unit="s", utc=True),
         "finished": pd.to_datetime(trial.finished, unit="s", utc=True),
         "error": trial.error,
@@ -93,22 +94,31 @@ def _result(pairing: PairingAnswer, name: str, answer: MethodAnswer) -> dict[str
         "best": name == pairing.best,
         "num_compared": answer.num_compared,
         "validation": answer.validation,
-        **answer.student.named("student"),
-        **answer.pgr.named("pgr"),
-        **pairing.weak_accuracy.named("weak_accuracy"),
-        **pairing.ceiling_accuracy.named("ceiling_accuracy"),
-        "agreement": answer.agreement.overall,
-        "agreement_weak_right": answer.agreement.weak_right,
-        "agreement_weak_wrong": answer.agreement.weak_wrong,
+        **_limits("student", answer.student),
+        **_limits("pgr", answer.pgr),
+        **_limits("weak_accuracy", pairing.weak_accuracy),
+        **_limits("ceiling_accuracy", pairing.ceiling_accuracy),
+        "agreement": _number(answer.agreement.overall),
+        "agreement_weak_right": _number(answer.agreement.weak_right),
+        "agreement_weak_wrong": _number(answer.agreement.weak_wrong),
         **_confirmed(pairing, answer.trial),
     }
 
 
-def _confirmed(pairing: PairingAnswer, trial: int) -> dict[str, float | None]:
+def _confirmed(pairing: PairingAnswer, trial: int) -> dict[str, float]:
     """What fresh seeds give for trial number `trial`; nothing where it was not confirmed."""
     confirmed, default = pairing.confirmed, pairing.naive_default
     if confirmed and trial == confirmed.trial:
-        return {**confirmed.best.fresh.named("confirmed_student"), **confirmed.pgr.named("confirmed_pgr")}
+        return {**_limits("confirmed_student", confirmed.best.fresh), **_limits("confirmed_pgr", confirmed.pgr)}
     if confirmed and confirmed.default and default and trial == default.trial:
-        return confirmed.default.fresh.named("confirmed_student")
+        return _limits("confirmed_student", confirmed.default.fresh)
     return {}
+
+
+def _limits(name: str, interval: Interval) -> dict[str, float]:
+    return {column: _number(value) for column, value in interval.named(name).items()}
+
+
+def _number(value: float | None) -> float:
+    """Missing as NaN: a column of nothing but None would hold objects, which can neither be drawn nor rounded."""
+    return float("nan") if value is None else float(value)

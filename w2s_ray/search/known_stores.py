@@ -34,6 +34,24 @@ def stores_with(name: str, but: Store) -> list[Store]:
     return [store for store in stores if store.root != but.root and name in names_in(store)]
 
 
+def store_with(name: str, here: Store, option: str = "--store ") -> Store:
+    """Returns the store that `name` is looked up in: `here` if it is there or nowhere, else the only one that has it.
+
+    Args:
+        name: of a sweep or a file.
+        here: the first to look into.
+        option: how the one who asks names a store.
+
+    Raises:
+        ValueError: several have it, and `here` has not.
+    """
+    others = [] if name in names_in(here) else stores_with(name, but=here)
+    if len(others) > 1:
+        listed = " or ".join(f"{option}{other.root}" for other in others)
+        raise ValueError(f"no sweep {name!r} in {here.root}, but in several other stores; add {listed}")
+    return others[0] if others else here
+
+
 def _known() -> list[Path]:
     try:
         return [Path(root) for root in json.loads(_path().read_text(encoding="utf-8"))]
