@@ -26,6 +26,7 @@ FROZEN_OPTIONS = {
     "status": {"--store", "--json", "--address", "--insecure", "--help"},
     "ls": {"--store", "--json", "--help"},
     "submit": {"--address", "--store", "--trials", "--follow", "--driver-on", "--insecure", "--help"},
+    "doctor": {"--store", "--address", "--cluster", "--insecure", "--json", "--help"},
     "logs": {"--address", "--follow", "--insecure", "--help"},
     "stop": {"--address", "--insecure", "--help"},
     "report": {"--store", "--html", "--json", "--open", "--help"},

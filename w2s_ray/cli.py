@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from w2s_ray.cluster import commands as cluster
+from w2s_ray.commands.doctoring import doctor as examine
 from w2s_ray.commands.finding import (
     load_spec_file,
     mention_other_stores,
@@ -173,6 +174,24 @@ def submit(
             "on a node of the cluster, RAY_ADDRESS=auto w2s run does all"
         )
     cluster.submit_sweep(several.sweeps[0], address, driver_on, is_followed=follow, insecure=insecure)
+
+
+@app.command(epilog="Example: w2s doctor sweeps/quickstart.yaml, or: w2s doctor --address http://localhost:8265")
+def doctor(
+    spec: Annotated[
+        Path | None, typer.Argument(help="A sweep's YAML file: looks at what it needs, too.", show_default=False)
+    ] = None,
+    store: StoreOption = None,
+    address: cluster.MaybeAddress = None,
+    cluster_file: Annotated[
+        Path | None,
+        typer.Option("--cluster", help="A Ray launcher file, whose node types may be added.", show_default=False),
+    ] = None,
+    insecure: cluster.Insecure = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find in one go what would break a run, here or on every node of a cluster. Exits 1 if something would."""
+    examine(spec, store, address, cluster_file, insecure=insecure, as_json=as_json)
 
 
 app.command(epilog="Example: w2s logs quickstart -f --address http://localhost:8265")(cluster.logs)

@@ -91,9 +91,14 @@ def dimensions_of_hub(repository: str) -> Dimensions | None:
 
 def is_cached(model: HubModel) -> bool:
     """Whether config and all weights of a model lie in the hub's cache."""
+    return is_snapshot_cached(model.repository, model.revision)
+
+
+def is_snapshot_cached(repository: str, revision: str) -> bool:
+    """Does what `is_cached` does, for any model of the hub."""
     from huggingface_hub import try_to_load_from_cache
 
-    config = try_to_load_from_cache(model.repository, "config.json", revision=model.revision)
+    config = try_to_load_from_cache(repository, "config.json", revision=revision)
     if not isinstance(config, str):
         return False
     folder = Path(config).parent

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from w2s_ray.tracking.ui import ui_command, ui_environment, wait_until_up
+from w2s_ray.tracking.ui import choose_port, ui_command, ui_environment, wait_until_up
 
 
 @contextmanager
@@ -38,6 +38,23 @@ def mlflow_server(
         yield kill
     finally:
         kill()
+
+
+@contextmanager
+def login_server(folder: Path, password: str) -> Iterator[str]:
+    """Runs a server with MLflow's own basic authentication, whose user is `admin`; gives its address."""
+    settings = folder / "auth.ini"
+    settings.write_text(
+        "[mlflow]\ndefault_permission = READ\n"
+        f"database_uri = sqlite:///{folder}/auth.db\nadmin_username = admin\nadmin_password = {password}\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n",
+        encoding="utf-8",
+    )
+    port = choose_port(None)
+    secrets = {"MLFLOW_AUTH_CONFIG_PATH": str(settings), "MLFLOW_FLASK_SERVER_SECRET_KEY": "only here"}
+    backend = f"sqlite:///{folder}/served.db"
+    with mlflow_server(backend, port, folder, "--app-name", "basic-auth", environment=secrets):
+        yield f"http://127.0.0.1:{port}"
 
 
 @contextmanager

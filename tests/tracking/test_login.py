@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import mlflow_server
+from servers import login_server
 
 from w2s_ray.search.record import COMPLETE
 from w2s_ray.tracking import BackgroundTracker
-from w2s_ray.tracking.ui import choose_port
 
 pytestmark = pytest.mark.slow
 
@@ -21,18 +20,8 @@ Look = Callable[..., Any]
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
     """The address of a server with MLflow's own basic authentication."""
-    settings = tmp_path / "auth.ini"
-    settings.write_text(
-        "[mlflow]\ndefault_permission = READ\n"
-        f"database_uri = sqlite:///{tmp_path}/auth.db\nadmin_username = admin\nadmin_password = {PASSWORD}\n"
-        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n",
-        encoding="utf-8",
-    )
-    port = choose_port(None)
-    secrets = {"MLFLOW_AUTH_CONFIG_PATH": str(settings), "MLFLOW_FLASK_SERVER_SECRET_KEY": "only here"}
-    backend = f"sqlite:///{tmp_path}/served.db"
-    with mlflow_server(backend, port, tmp_path, "--app-name", "basic-auth", environment=secrets):
-        yield f"http://127.0.0.1:{port}"
+    with login_server(tmp_path, PASSWORD) as address:
+        yield address
 
 
 def projected(url: str, fake: Any) -> bool:

@@ -44,7 +44,7 @@ def packed(sweep: Sweep) -> Iterator[tuple[str, dict[str, Any]]]:
     Raises:
         SpecError: the spec names something that the cluster cannot have or must not be told.
     """
-    problems = list(_problems(sweep))
+    problems = list(problems_on_a_cluster(sweep))
     if problems:
         raise SpecError(problems)
     with TemporaryDirectory(prefix="w2s-") as folder:
@@ -62,7 +62,8 @@ def store_problem(store: str) -> Problem | None:
     return None
 
 
-def _problems(sweep: Sweep) -> Iterator[Problem]:
+def problems_on_a_cluster(sweep: Sweep) -> Iterator[Problem]:
+    """Yields what `sweep` names that is on this machine alone."""
     problem = store_problem(sweep.store)
     if problem:
         yield problem

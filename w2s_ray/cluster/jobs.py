@@ -109,17 +109,28 @@ def ask(client: "JobSubmissionClient", *arguments: str) -> str:
     Raises:
         ClusterError: the command failed, with what it said.
     """
-    url = client.get_address()
-    with translated(url):
-        job_id = client.submit_job(entrypoint=command(*arguments), runtime_env=environment())
-    job = _ended(client, job_id, _QUERY_SECONDS)
-    with translated(url):
-        said = str(client.get_job_logs(job_id))
-        client.delete_job(job_id)
-    said = said.partition(_OUTPUT)[2].partition("\n")[2].rstrip()
+    job, said = ended_with(client, command(*arguments), environment(), _QUERY_SECONDS)
     if job.status != "SUCCEEDED":
         raise ClusterError(said.removeprefix("w2s: ") or job.message)
     return said
+
+
+def ended_with(
+    client: "JobSubmissionClient", entrypoint: str, runtime_env: dict[str, Any], patience: float
+) -> tuple[Job, str]:
+    """Runs a command on the head node; returns how it ended and what it printed, and forgets the job.
+
+    Raises:
+        ClusterError: it has not ended after `patience` seconds.
+    """
+    url = client.get_address()
+    with translated(url):
+        job_id = client.submit_job(entrypoint=entrypoint, runtime_env=runtime_env)
+    job = _ended(client, job_id, patience)
+    with translated(url):
+        said = str(client.get_job_logs(job_id))
+        client.delete_job(job_id)
+    return job, said.partition(_OUTPUT)[2].partition("\n")[2].rstrip()
 
 
 def lines(client: "JobSubmissionClient", job: Job) -> str:

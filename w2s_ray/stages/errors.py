@@ -66,7 +66,7 @@ MARKER = ".w2s-store"
 _FULL = "Free some space, for example with `w2s gc`"
 _AWAY = "See whether its disk or mount is well"
 _CLOSED = "Let this user write there, or name another folder with --store"
-_REMEDIES = {
+REMEDIES = {
     errno.ENOSPC: ("is full", _FULL),
     errno.EDQUOT: ("has used up its quota", _FULL),
     errno.EIO: ("cannot be read or written", _AWAY),
@@ -95,7 +95,7 @@ def store_errors(root: Path, doing: str) -> Iterator[None]:
         number = _number_of(error)
         if number is None or not _is_about(error, number, root):
             raise
-        what, remedy = _REMEDIES[number]
+        what, remedy = REMEDIES[number]
         message = (
             f"the store {root} {what} ({doing}: {os.strerror(number)}). {remedy}, then resume the sweep: "
             "what is finished is kept, what was half-written is not."
@@ -126,7 +126,7 @@ def _number_of(error: Exception) -> int | None:
     if number is None and type(error).__name__ == "SafetensorError":
         match = re.search(r"os error (\d+)", str(error))
         number = int(match[1]) if match else None
-    return number if number in _REMEDIES else None
+    return number if number in REMEDIES else None
 
 
 def _is_about(error: Exception, number: int, root: Path) -> bool:

@@ -25,11 +25,12 @@ _ADVICE = {
 def explained(error: BaseException, uri: str) -> str:
     """Returns `MLflow at URI cannot be written (reason): advice`, in one line."""
     reason = without_secrets(_first_line(error))[:_LONGEST]
-    advice = _advice(error) if is_served(uri) else None
+    advice = advice_on(error) if is_served(uri) else None
     return f"MLflow at {without_secrets(uri)} cannot be written ({reason}){f': {advice}' if advice else ''}"
 
 
-def _advice(error: BaseException) -> str | None:
+def advice_on(error: BaseException) -> str | None:
+    """Returns what may help where a server could not be used; None if nothing is known to."""
     told = " ".join(f"{type(one).__name__} {one}" for one in _chain(error)).lower()
     return next((advice for pattern, advice in _ADVICE.items() if re.search(pattern, told)), None)
 

@@ -1,0 +1,74 @@
+"""What a sweep asks for, against nodes and disks that have it or do not."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from w2s_ray.doctor.finding import Finding
+from w2s_ray.doctor.request import Kind, Request
+from w2s_ray.doctor.spec import disk_of_the_store, resources
+from w2s_ray.spec import ResourcePlan, Resources, Sweep, replace
+
+AWS = Path(__file__).parents[2] / "cluster" / "aws.yaml"
+NODES = (Kind("head", {"CPU": 0}, 1), Kind("worker", {"CPU": 8, "GPU": 1}, 2))
+
+
+def asking(small: Sweep, **wanted: float) -> Sweep:
+    """A sweep whose strong model asks for that."""
+    plan = ResourcePlan(models={"minilm-1": Resources.model_validate(wanted)})
+    return replace(small, resources=plan)
+
+
+def problems(found: list[Finding]) -> list[str]:
+    return [f"{one.says}; {one.mend}" for one in found if one.state == "problem"]
+
+
+def test_what_a_node_of_the_cluster_can_hold_is_well(small: Sweep) -> None:
+    sweep = asking(small, cpus=8, gpus=0.1, workers=2)
+    assert problems(resources(Request((sweep,), is_cluster=True, kinds=NODES))) == []
+
+
+@pytest.mark.parametrize("wanted", [{"cpus": 9}, {"cpus": 1, "gpus": 2}])
+def test_what_no_node_can_hold_is_a_problem_that_names_the_largest(small: Sweep, wanted: dict[str, float]) -> None:
+    (found,) = problems(resources(Request((asking(small, **wanted),), is_cluster=True, kinds=NODES)))
+    assert "no node that can hold it; the largest have 8 CPU" in found
+    assert "lower resources.models.minilm-1, or add a node type" in found
+
+
+def test_workers_that_do_not_all_find_a_place_are_a_problem(small: Sweep) -> None:
+    sweep = asking(small, cpus=8, gpus=1, workers=3)
+    (found,) = problems(resources(Request((sweep,), is_cluster=True, kinds=NODES)))
+    assert "8 CPU and 1 GPU for each of 3 workers; there is room for 2 of them" in found
+
+
+def test_node_types_of_a_launcher_file_may_hold_what_no_node_does_yet(small: Sweep) -> None:
+    request = Request((asking(small, cpus=8, gpus=1, workers=8),), is_cluster=True, kinds=NODES[:1])
+    assert len(problems(resources(request))) == 3
+    assert problems(resources(Request(request.sweeps, None, AWS, True, request.kinds))) == []
+
+
+def test_a_file_that_is_no_launcher_file_is_answered_with_what_would_be(small: Sweep, tmp_path: Path) -> None:
+    (tmp_path / "any.yaml").write_text("available_node_types: {cpu: {max_workers: 2}}")
+    with pytest.raises(ValueError, match="does not say the resources of cpu"):
+        resources(Request((small,), cluster_file=tmp_path / "any.yaml"))
+
+
+def test_more_cpus_than_this_machine_has_are_a_problem_but_not_for_features(small: Sweep) -> None:
+    sweep = replace(asking(small, cpus=4096), resources=ResourcePlan(features=Resources(cpus=4096)))
+    assert problems(resources(Request((sweep,)))) == []
+    assert "this machine" not in str(problems(resources(Request((asking(small, cpus=4096),)))))
+    assert len(problems(resources(Request((asking(small, cpus=4096),))))) == 1
+
+
+def test_a_disk_that_the_plan_does_not_fit_on_is_a_problem(small: Sweep, disk_of: Callable[..., Path]) -> None:
+    request = Request((small,), str(disk_of("128k")))
+    (found,) = problems(disk_of_the_store(request))
+    assert "what the plan has left to do takes about" in found
+    assert "w2s gc" in found
+
+
+def test_a_sweep_that_cannot_be_planned_is_a_problem_with_the_reason(small: Sweep, tmp_path: Path) -> None:
+    sweep = replace(small, task=replace(small.task, source="./gone.csv"))
+    (found,) = problems(disk_of_the_store(Request((sweep,), str(tmp_path))))
+    assert "gone.csv" in found

@@ -1,0 +1,40 @@
+"""What is to be examined, as the driver of a sweep would meet it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from w2s_ray.spec import Sweep
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Nodes that are alike.
+
+    Attributes:
+        name: of a node, or of a node type of an autoscaler.
+        resources: of one of them, by Ray's names.
+        count: how many there are, or may be.
+    """
+
+    name: str
+    resources: dict[str, float]
+    count: int
+
+
+@dataclass(frozen=True)
+class Request:
+    """A sweep or several, their store, and the nodes there are or may be.
+
+    Attributes:
+        sweeps: empty where no spec was given.
+        store: an absolute folder; None where none was named, on a cluster.
+        cluster_file: a launcher file of Ray with the node types that an autoscaler may add.
+        is_cluster: whether Ray is joined rather than started here.
+        kinds: filled in once the nodes are known.
+    """
+
+    sweeps: tuple[Sweep, ...] = ()
+    store: str | None = None
+    cluster_file: Path | None = None
+    is_cluster: bool = False
+    kinds: tuple[Kind, ...] = ()

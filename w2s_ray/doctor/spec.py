@@ -1,0 +1,108 @@
+"""What the sweeps ask for, against what there is: disk in the store, and nodes that can hold their stages."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from w2s_ray.doctor.finding import Finding, advised, ok, problem, warning
+from w2s_ray.doctor.machine import cpus, rays_gpus
+from w2s_ray.doctor.request import Kind, Request
+from w2s_ray.search.forecast import free_bytes
+from w2s_ray.search.plan import Plan, make_plan
+from w2s_ray.spec import Resources, Sweep, replace
+from w2s_ray.stages.store import Store
+from w2s_ray.units import in_bytes
+
+_LITTLE = 10**9  # bytes
+
+
+def disk_of_the_store(request: Request) -> list[Finding]:
+    """Whether the store's disk has room for what the plan says is left to do."""
+    if request.store is None:
+        return []
+    store = Store(request.store)
+    try:
+        plans = [make_plan(sweep, store) for sweep in request.sweeps]
+    except (ValueError, LookupError) as error:
+        message = " ".join(str(error).splitlines())
+        return [advised("plan", f"no plan can be made: {message}", "mend the spec; `w2s plan SPEC` says the same")]
+    return [_room(plans, free_bytes(store.root), store.root)]
+
+
+def resources(request: Request) -> list[Finding]:
+    """Whether some node, or node type, can hold each stage of the sweeps."""
+    there = request.kinds if request.is_cluster else (Kind("this machine", {"CPU": cpus(), "GPU": rays_gpus()}, 1),)
+    kinds = [*there, *(_kinds_in(request.cluster_file) if request.cluster_file else ())]
+    asked = dict.fromkeys(
+        (place, wanted) for sweep in request.sweeps for place, wanted in _asked(sweep, request.is_cluster)
+    )
+    if asked and not kinds:
+        return [problem("resources", "no node is known that could hold a stage", "mend what keeps the cluster from us")]
+    other = "add a node type that can hold it" if request.is_cluster else "name a cluster in RAY_ADDRESS"
+    return [_satisfied(place, wanted, kinds, other) for place, wanted in asked]
+
+
+def _room(plans: list[Plan], free: int, root: Path) -> Finding:
+    needed = [plan.bytes for plan in plans]
+    known = sum(size or 0 for size in needed)
+    says, mend = f"{in_bytes(free)} free for {root}", "free some space, for example with `w2s gc`, or move --store"
+    if plans:
+        unknown = ", and more for models of unknown size" if None in needed else ""
+        says += f"; what the plan has left to do takes about {in_bytes(known)}{unknown}"
+    if free <= known:
+        return problem("disk", says, mend)
+    is_known = bool(plans) and None not in needed
+    return ok("disk", says) if is_known or free >= _LITTLE else warning("disk", says, mend)
+
+
+def _asked(sweep: Sweep, is_cluster: bool) -> Iterator[tuple[str, Resources]]:
+    """Yields each place of the spec that asks for resources, and what one of its stages asks for."""
+    plan = sweep.resources
+    if set(sweep.models) - set(plan.models):
+        yield "resources.default", plan.default
+    features = plan.features
+    if not is_cluster:  # the driver lets them take the CPUs there are
+        features = replace(features, cpus=min(features.cpus, cpus()))
+    yield "resources.features", features
+    for name in plan.models:
+        yield f"resources.models.{name}", plan.of(name)
+
+
+def _satisfied(place: str, wanted: Resources, kinds: list[Kind], other: str) -> Finding:
+    asks = {name: amount for name, amount in (("CPU", wanted.cpus), ("GPU", wanted.gpus)) if amount}
+    says = f"{place}: " + " and ".join(f"{amount:g} {name}" for name, amount in asks.items())
+    if wanted.workers > 1:
+        says += f" for each of {wanted.workers} workers"
+    places = sum(kind.count * _places_on(kind, asks) for kind in kinds)
+    if places >= wanted.workers:
+        return ok("resources", says)
+    largest = ", ".join(f"{_most(name, kinds):g} {name}" for name in asks)
+    there = f"room for {places} of them" if places else f"no node that can hold it; the largest have {largest}"
+    return problem("resources", f"{says}; there is {there}", f"lower {place}, or {other}")
+
+
+def _places_on(kind: Kind, asks: dict[str, float]) -> int:
+    return int(min(kind.resources.get(name, 0) / amount for name, amount in asks.items()) + 1e-9)  # 1 / 0.1 is below 10
+
+
+def _most(name: str, kinds: list[Kind]) -> float:
+    return max((kind.resources.get(name, 0) for kind in kinds), default=0)
+
+
+def _kinds_in(path: Path) -> list[Kind]:
+    """Returns the node types of a launcher file of Ray.
+
+    Raises:
+        ValueError: it is none, or a type does not say what its nodes have.
+    """
+    from ruamel.yaml import YAML
+
+    data = YAML(typ="safe", pure=True).load(path)
+    types = data.get("available_node_types") if isinstance(data, dict) else None
+    if not isinstance(types, dict):
+        raise ValueError(f"{path} has no available_node_types; --cluster takes a launcher file, as in cluster/aws.yaml")
+    silent = [name for name, kind in types.items() if not isinstance(kind, dict) or "resources" not in kind]
+    if silent:
+        raise ValueError(f"{path} does not say the resources of {', '.join(silent)}; write {{CPU: ..., GPU: ...}}")
+    head = data.get("head_node_type")
+    counts = {name: 1 if name == head else kind.get("max_workers", 0) for name, kind in types.items()}
+    return [Kind(name, kind["resources"], counts[name]) for name, kind in types.items()]
