@@ -54,7 +54,8 @@ def settings(params: Mapping[str, Value]) -> str:
     shown = (f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in params.items())
     told = " (its labels know ground truth)" if label_settings(params).read_truth else ""
     stopped = " (stopped by ground truth, a cheat)" if params.get("select") == "truth" else ""
-    return (", ".join(shown) or "the model's own") + told + stopped
+    probed = " (its probe learned ground truth, a cheat)" if params.get("probe_labels") == "truth" else ""
+    return (", ".join(shown) or "the model's own") + told + stopped + probed
 
 
 def answer_of(pairing: PairingAnswer) -> str:

@@ -22,7 +22,8 @@ class TrialRecord:
         values: objective by whose labels: `oracle` and `weak`, mean validation accuracy over the seeds; once complete.
         intermediate: optimizer step to validation accuracy of the first seed.
         stages: role to the address of its stage for each of the sweep's seeds, in their order. Roles are `weak`,
-            `ceiling`, `student`, and `intermediate 1`, `intermediate 2`, ... of a bootstrap chain.
+            `ceiling`, `student`; `intermediate 1`, `intermediate 2`, ... of a bootstrap chain; and `finetuned`, whose
+            features a probe reads.
         started, finished: seconds since the epoch.
         error: why it failed.
         traceback: where, in the process that failed.

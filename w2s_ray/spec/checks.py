@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from w2s_ray.secrets import without_secrets
 from w2s_ray.spec.labels import ensemble_models
 from w2s_ray.spec.method import DEFAULTS, Value, chain_models, check_value, known_parameters, methods_with, unused_by
-from w2s_ray.spec.model import AT_ONCE
+from w2s_ray.spec.model import AT_ONCE, FROZEN
 from w2s_ray.spec.problems import Place, Problem, did_you_mean
 from w2s_ray.spec.sweep import Sweep
 from w2s_ray.spec.training import LOSSES
@@ -18,6 +18,7 @@ def problems_of(sweep: Sweep) -> list[Problem]:
         *_method_problems(sweep),
         *_label_problems(sweep),
         *_prompt_problems(sweep),
+        *_probe_problems(sweep),
         *_space_problems(sweep),
         *_chain_loss_problems(sweep),
         *_at_once_problems(sweep),
@@ -104,6 +105,22 @@ def _prompt_problems(sweep: Sweep) -> Iterator[Problem]:
                 ("pairings", index, "strong"),
                 f"prompt asks a whole decoder, and {pairing.strong!r} is cut at depth {model.depth}",
                 "name a model without depth, or remove prompt from methods",
+            )
+
+
+def _probe_problems(sweep: Sweep) -> Iterator[Problem]:
+    if "probe" not in sweep.methods:
+        return
+    dimension, name = sweep.space.get("probe_after"), "probe_after"
+    for index, pairing in enumerate(sweep.pairings):
+        searched = dimension.ends() if dimension and dimension.exists(name, "probe", pairing.name) else ()
+        model = sweep.models.get(pairing.strong)
+        if model and model.train in FROZEN and "weak" in (sweep.methods["probe"].get(name), *searched):
+            yield Problem(
+                ("pairings", index, "strong"),
+                f"probe_after: weak probes finetuned features, and those of {pairing.strong!r} are frozen "
+                f"(train: {model.train})",
+                "name a model with train: full, top, lora or lp-ft, or leave probe_after at none",
             )
 
 

@@ -1,8 +1,8 @@
 """The methods by name, their default settings, and the parameters each of them understands.
 
-A parameter is a field of `Training`, `Loss`, `Chain` or `Prompting`, or with the prefix `labels.` of `LabelSettings`.
-One of the first two, prefixed with `intermediate.`, sets every intermediate step of a chain, with `intermediate.2.`
-only the second. Most methods are a loss by name; a bootstrap chain names its losses with `loss`.
+A parameter is a field of `Training`, `Loss`, `Chain`, `Prompting` or `Probing`, or with the prefix `labels.` one of
+`LabelSettings`. One of the first two, prefixed with `intermediate.`, sets every intermediate step of a chain, with
+`intermediate.2.` only the second. Most methods are a loss by name; a bootstrap chain names its losses with `loss`.
 """
 
 import re
@@ -50,6 +50,19 @@ class Prompting(Frozen):
         return template
 
 
+class Probing(Frozen):
+    """What the linear probe of the method `probe` learns, and on whose features."""
+
+    probe_labels: Literal["weak", "truth"] = Field(
+        default="weak", description="what it learns; truth is that of the student's half, a cheat"
+    )
+    probe_after: Literal["none", "weak"] = Field(
+        default="none",
+        description="on the pretrained model's features, or on those after finetuning on the weak labels",
+    )
+    probe_l2: float = Field(default=1e-3, gt=0, description="penalty of the probe")
+
+
 DEFAULTS: Mapping[str, Mapping[str, Value]] = {
     "naive": {},
     "confidence": {"alpha": 0.5, "alpha_warmup": 0.2},
@@ -57,6 +70,7 @@ DEFAULTS: Mapping[str, Mapping[str, Value]] = {
     **{name: settings for name, settings in LOSSES.items() if name not in ("cross-entropy", "confidence")},
     "imitation": {},
     "prompt": Prompting().model_dump(),
+    "probe": Probing().model_dump(),
 }
 """Each method's own settings; what is not named here comes from the strong model's baseline."""
 
@@ -74,6 +88,7 @@ TRAINING_PARAMETERS = (
 )
 LOSS_PARAMETERS = ("loss", *(name for name in Loss.model_fields if name != "name"))
 CHAIN_PARAMETERS, PROMPT_PARAMETERS = tuple(Chain.model_fields), tuple(Prompting.model_fields)
+PROBE_PARAMETERS = tuple(Probing.model_fields)
 _TRAINED = tuple(method for method in DEFAULTS if method != "prompt")
 _STEP = re.compile(r"intermediate\.(?:([1-9]\d*)\.)?(\w+)")
 _OWNERS: Mapping[str, Frozen] = {
@@ -81,6 +96,7 @@ _OWNERS: Mapping[str, Frozen] = {
     **dict.fromkeys(LOSS_PARAMETERS, Loss()),
     **dict.fromkeys(CHAIN_PARAMETERS, Chain()),
     **dict.fromkeys(PROMPT_PARAMETERS, Prompting()),
+    **dict.fromkeys(PROBE_PARAMETERS, Probing()),
     **dict.fromkeys(LABEL_PARAMETERS, LabelSettings()),
 }
 
@@ -99,6 +115,8 @@ def methods_with(parameter: str) -> tuple[str, ...]:
         return _TRAINED
     if parameter in PROMPT_PARAMETERS:
         return ("prompt",)
+    if parameter in PROBE_PARAMETERS:
+        return ("probe",)
     if parameter in LOSS_PARAMETERS:
         return tuple(name for name in _TRAINED if name == "bootstrap" or parameter in _parameters_of(name))
     return ("bootstrap",) if parameter in CHAIN_PARAMETERS else ()
