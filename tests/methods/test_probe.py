@@ -1,6 +1,8 @@
 """The method `probe`: which model's features, whose labels, and what it adds to the stages that are there anyway."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.methods.experiment import default_params
 from w2s_ray.models.head import LinearHead
 from w2s_ray.report.wording import settings
-from w2s_ray.spec import Sweep
+from w2s_ray.spec import Sweep, yaml
 from w2s_ray.stages.artifacts import EXAMPLES, FEATURES, WEIGHTS, Examples
 from w2s_ray.stages.finetune import SUMMARY, train_stage
 from w2s_ray.stages.run import _examples, _features
@@ -227,3 +229,28 @@ def test_a_probe_on_ground_truth_reads_that_of_the_students_half_and_none_of_the
         make(made["student"], other)
         after_turning = load_file(other.get(made["student"].address).file(WEIGHTS))["linear.weight"]
         assert torch.equal(before, after_turning) == (split != "student")
+
+
+def test_a_sweep_over_probes_trains_each_model_once_and_is_reported_with_five_bars(
+    sweeps: Sweeps, tmp_path: Path
+) -> None:
+    space = {"probe_labels": {"choice": ["weak", "truth"]}, "probe_after": {"choice": ["none", "weak"]}}
+    sweep = sweeps(space=space, seeds=[0, 1], search={"trials": 5, "sampler": "grid"}, tracking={"enabled": False})
+    (tmp_path / "probes.yaml").write_text(yaml.dump(sweep), encoding="utf-8")
+    for arguments in (("run", "probes.yaml"), ("report", "probes", "--html", "page.html")):
+        command = [sys.executable, "-c", "from w2s_ray.cli import main; main()", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=400, check=False)
+        assert done.returncode == 0, done.stderr
+    folder = tmp_path / "w2s-runs/sweeps/probes"
+    started = [json.loads(line) for line in (folder / "starts.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len({one["address"] for one in started}) == len(started)
+    kinds = [one["label"].split(" seed ")[0].removesuffix(" strong") for one in started]
+    # Of each seed: weak, ceiling, naive student, four probes, and the student's features.
+    assert len([kind for kind in kinds if kind.startswith("probe")]) == 8
+    assert len([kind for kind in kinds if kind in ("student", "finetuned")]) == 2
+    assert len([kind for kind in kinds if kind in ("features of student", "features of finetuned")]) == 2
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    for name in ("lp weak", "lp truth", "ft weak", "ft weak, lp truth", "ft truth"):
+        assert f">{name}</td>" in page
+    assert "Bars of linear probes and finetunings" in page
+    assert "its probe learned ground truth, a cheat" in page

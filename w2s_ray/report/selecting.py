@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from w2s_ray.report.bench import VALIDATION, Bench, Tested
 from w2s_ray.report.statistics import Interval, difference_interval
-from w2s_ray.search.record import TrialRecord
+from w2s_ray.search.record import TrialRecord, contenders
 
 ORACLE, WEAK = "oracle", "weak"
 TRUSTED, DRAWS = 100, 200
@@ -67,8 +67,8 @@ class Optimism:
 
 
 def choose(trials: Sequence[TrialRecord], labels: str) -> TrialRecord:
-    """Returns the trial with the best validation accuracy by these labels; of equals, the first."""
-    return min(trials, key=lambda trial: (-trial.values[labels], trial.number))
+    """Returns the contender with the best validation accuracy by these labels; of equals, the first."""
+    return min(contenders(trials), key=lambda trial: (-trial.values[labels], trial.number))
 
 
 def compare_choices(bench: Bench, trials: Sequence[TrialRecord], confidence: float) -> tuple[Choice, ...]:

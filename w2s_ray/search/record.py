@@ -1,6 +1,6 @@
 """A sweep as it stands: what report, status and tracking read. Made from the study and the store alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from w2s_ray.spec.method import Value
@@ -62,3 +62,11 @@ class SweepRecord:
     def of(self, pairing: str, method: str | None = None, state: str = COMPLETE) -> list[TrialRecord]:
         """Returns the trials of a pairing, and of one method unless None, that are in `state`."""
         return [t for t in self.trials if t.pairing == pairing and t.state == state and method in (None, t.method)]
+
+
+def contenders(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Returns the trials of which one may be called best: a probe on ground truth is an analysis, and no student.
+
+    Where there is nothing else these are returned.
+    """
+    return [trial for trial in trials if trial.params.get("probe_labels") != "truth"] or list(trials)
