@@ -8,7 +8,7 @@ from w2s_ray.methods import bootstrap, confidence, imitation, naive, one_student
 from w2s_ray.methods.labels import taught_labels
 from w2s_ray.methods.parts import Params, Parts
 from w2s_ray.spec import Pairing, Sweep
-from w2s_ray.spec.labels import LABEL_PARAMETERS, PREFIX, LabelSettings
+from w2s_ray.spec.labels import PREFIX, LabelSettings
 from w2s_ray.spec.method import LOSS_PARAMETERS, PROBE_PARAMETERS, PROMPT_PARAMETERS, Chain, Probing, Prompting, Value
 from w2s_ray.spec.training import LOSSES, Loss
 from w2s_ray.stages.stage import Stage
@@ -72,8 +72,8 @@ def default_params(sweep: Sweep, pairing: Pairing, method: str) -> dict[str, Val
 
 def _default_value(sweep: Sweep, pairing: Pairing, parameter: str, params: Mapping[str, Value]) -> Value:
     """What a parameter is when neither method nor search sets it."""
-    if parameter in LABEL_PARAMETERS:
-        asked: Value = getattr(LabelSettings(), parameter.removeprefix(PREFIX))
+    if PREFIX in parameter:
+        asked: Value = getattr(LabelSettings(), parameter.rsplit(".", 1)[-1])
         return asked
     if parameter == "chain":
         return ">".join(pairing.intermediates)
