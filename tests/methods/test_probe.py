@@ -22,8 +22,10 @@ from w2s_ray.models.head import LinearHead
 from w2s_ray.report.wording import settings
 from w2s_ray.spec import Sweep, yaml
 from w2s_ray.stages.artifacts import EXAMPLES, FEATURES, WEIGHTS, Examples
+from w2s_ray.stages.collect import drop_file
+from w2s_ray.stages.errors import MissingStageError
 from w2s_ray.stages.finetune import SUMMARY, train_stage
-from w2s_ray.stages.run import _examples, _features
+from w2s_ray.stages.run import _check_inputs, _examples, _features
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, LoadExamples, Stage, knows_truth, walk
 from w2s_ray.stages.store import Store
 from w2s_ray.training.loop import Worker
@@ -206,6 +208,21 @@ def test_the_features_of_a_finetuned_model_are_what_its_own_head_reads(
     make(base, store)
     pretrained = load_file(store.get(base.address).file(FEATURES))["features"]
     assert (features - pretrained).abs().max() > 1e-3
+
+
+def test_a_finetuned_model_whose_weights_were_collected_is_made_again_for_a_probe(
+    sweeps: Sweeps, tmp_path: Path
+) -> None:
+    made, store = probe(sweeps(), "truth", "weak"), Store(tmp_path)
+    finetuned, tuned = made["finetuned"], made["student"].inputs["features"]
+    make(finetuned, store)
+    before = store.get(finetuned.address).file(WEIGHTS).read_bytes()
+    _check_inputs(tuned, store)
+    drop_file(store.place(finetuned.address), WEIGHTS)
+    with pytest.raises(MissingStageError, match="`w2s gc` removed and features of finetuned strong seed 0 reads"):
+        _check_inputs(tuned, store)
+    make(tuned, store)
+    assert store.get(finetuned.address).file(WEIGHTS).read_bytes() == before
 
 
 @pytest.mark.parametrize("after", ["none", "weak"])

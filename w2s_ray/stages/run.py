@@ -18,7 +18,15 @@ import ray
 from w2s_ray.stages.artifacts import CURVE, EXAMPLES, FEATURES, PREDICTIONS, READ_OF, WEIGHTS, Examples, write_lines
 from w2s_ray.stages.attempts import innermost
 from w2s_ray.stages.claim import claim
-from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError, cause_of, must_exist, store_errors
+from w2s_ray.stages.errors import (
+    DamagedStageError,
+    MissingStageError,
+    StoreUnavailableError,
+    cause_of,
+    must_exist,
+    store_errors,
+)
+from w2s_ray.stages.integrity import put_aside
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, Hint, LoadExamples, Prompt, Relabel, Stage
 from w2s_ray.stages.store import Draft, Store
 from w2s_ray.stages.usage import USAGE, Usage, read_usage
@@ -48,9 +56,17 @@ def run_stages(batch: list[Stage], root: str, made_by: str, broker: Any) -> None
 
 
 def _check_inputs(stage: Stage, store: Store) -> None:
-    """Looks into every file that the stage will read, here, where an error need not come out of Ray Train."""
+    """Looks into every file that the stage will read, here, where an error need not come out of Ray Train.
+
+    Weights that `w2s gc` removed are had again only with their whole stage, so that is put aside, as if damaged.
+    """
     for role, needed in stage.inputs.items():
-        store.get(needed.address).file(READ_OF[role.split()[0]])
+        stored, name = store.get(needed.address), READ_OF[role.split()[0]]
+        if name in stored.record.dropped:
+            reason = f"lacks {name}, which `w2s gc` removed and {stage.execution.label} reads"
+            put_aside(stored.path, stored.inode, reason)
+            raise DamagedStageError(needed.address, reason)
+        stored.file(name)
 
 
 def _make(batch: list[Stage], store: Store, made_by: str, broker: Any) -> None:
