@@ -89,7 +89,7 @@ def _paper(analysis: Analysis) -> Iterator[Picture]:
             "saliency",
             "How linearly the strong model represents the task, on the test split, with 95 % intervals. lp: a linear "
             "probe on the model's features; ft: the model finetuned. Where ft weak, lp truth is above lp truth, "
-            "finetuning on weak labels made the task more linear.",
+            "finetuning on weak labels made the task more linear. Bars begin at 50 % if all are above.",
             "Bars of linear probes and finetunings. " + _bars(analysis),
             partial(paper_figures.saliency_figure, analysis),
         )
