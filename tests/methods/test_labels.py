@@ -7,6 +7,7 @@ import pytest
 
 from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.methods.experiment import default_params
+from w2s_ray.report.wording import settings
 from w2s_ray.spec import Sweep
 from w2s_ray.spec.labels import LABEL_PARAMETERS, LabelSettings
 from w2s_ray.spec.method import DEFAULTS
@@ -93,6 +94,83 @@ def test_operations_act_where_weak_labels_enter_a_chain(graph: Graph) -> None:
     made = graph("bootstrap", labels__harden=True)
     assert operations(made["intermediate 1"][0]) == ["harden"]
     assert made["intermediate 2"][0].inputs["labels"] == made["intermediate 1"][0]
+
+
+LINKS = {name: value for name, value in EVERYTHING.items() if name != "labels.ensemble"}
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_a_step_of_a_chain_may_change_the_labels_that_it_passes_on(graph: Graph, name: str) -> None:
+    plain = graph("bootstrap", chain="minilm-1>minilm-3")
+    made = graph_of(graph, "bootstrap", {"chain": "minilm-1>minilm-3", f"intermediate.2.{name}": LINKS[name]})
+    assert made["intermediate 1"] == plain["intermediate 1"], "what enters the chain is for labels.… to say"
+    assert made["intermediate 2"] == plain["intermediate 2"]
+    labels = made["student"][0].inputs["labels"]
+    assert isinstance(labels.settings, Relabel)
+    assert labels.inputs["labels"] == made["intermediate 2"][0]
+    assert knows_truth(labels) == (name in READ_TRUTH)
+
+
+def test_what_every_step_does_to_its_labels_is_done_at_each_later_link_in_the_documented_order(graph: Graph) -> None:
+    chain = {"chain": "minilm-1>minilm-3"}
+    backwards = {f"intermediate.{name}": value for name, value in reversed(LINKS.items())}
+    made = graph_of(graph, "bootstrap", {**chain, **backwards})
+    expected = ["flip", "flip", "temper", "probe", "truth", "keep", "harden"]
+    assert operations(made["intermediate 1"][0]) == []
+    assert operations(made["intermediate 2"][0]) == operations(made["student"][0]) == expected
+    one = graph_of(graph, "bootstrap", {**chain, "intermediate.labels.keep": 0.5, "intermediate.2.labels.keep": 1.0})
+    assert operations(one["intermediate 2"][0]) == ["keep"]
+    assert operations(one["student"][0]) == []
+
+
+def test_with_fresh_texts_a_link_changes_all_labels_and_then_takes_its_part(graph: Graph) -> None:
+    made = graph("bootstrap", chain="minilm-1", fresh=True, intermediate__labels__harden=True)
+    assert operations(made["intermediate 1"][0]) == ["part"]
+    assert operations(made["student"][0]) == ["harden", "part"]
+
+
+def test_a_link_whose_noise_asks_the_ceiling_reads_the_trials_own(graph: Graph) -> None:
+    noise = {"noise": "ceiling-confident", "noise_rate": 0.1}
+    asked = {f"intermediate.labels.{name}": value for name, value in noise.items()}
+    made = graph_of(graph, "bootstrap", {"chain": "minilm-1", **asked})
+    assert made["student"][0].inputs["labels"].inputs["ceiling"] == made["ceiling"][0]
+
+
+def test_a_report_says_so_where_a_link_reads_ground_truth() -> None:
+    assert "ground truth" in settings({"intermediate.2.labels.truth": 0.1})
+    spread = {"intermediate.labels.noise": "ceiling-confident", "intermediate.2.labels.noise_rate": 0.1}
+    assert "ground truth" in settings(spread)
+    assert "ground truth" not in settings({**spread, "intermediate.2.labels.noise_rate": 0.0})
+    assert "ground truth" not in settings({"intermediate.labels.temperature": 2.0})
+
+
+def test_the_labels_of_a_link_are_one_models_and_of_a_chain_alone(ladder: Sweep) -> None:
+    data = ladder.model_dump(by_alias=True, exclude_none=True)
+    for method, name, value, message in (
+        ("bootstrap", "intermediate.labels.ensemble", "seeds", "not defined"),
+        ("bootstrap", "intermediate.labels.keep", 0, "greater than 0"),
+        ("naive", "intermediate.labels.keep", 0.5, "it belongs to bootstrap"),
+        ("bootstrap", "intermediate.2.labels.l2", 0.5, "without intermediate.2.labels.probe"),
+        ("bootstrap", "intermediate.labels.noise", "longest", "without intermediate.labels.noise_rate"),
+    ):
+        data["methods"] = {method: {name: value}}
+        with pytest.raises(ValueError, match=message):
+            Sweep.model_validate(data)
+    data["methods"] = {"bootstrap": {"intermediate.2.labels.l2": 0.5, "intermediate.labels.probe": "logistic-filter"}}
+    Sweep.model_validate(data)
+
+
+def test_the_labels_of_a_link_can_be_searched_and_start_at_their_defaults(ladder: Sweep) -> None:
+    data = ladder.model_dump(by_alias=True, exclude_none=True)
+    space = {
+        "intermediate.labels.temperature": {"log_uniform": [0.3, 3]},
+        "intermediate.2.labels.harden": [False, True],
+    }
+    data["space"] = {name: {"choice": one} if isinstance(one, list) else one for name, one in space.items()}
+    sweep = Sweep.model_validate(data)
+    found = default_params(sweep, sweep.pairings[0], "bootstrap")
+    assert found == {"intermediate.labels.temperature": 1.0, "intermediate.2.labels.harden": False}
+    assert default_params(sweep, sweep.pairings[0], "naive") == {}
 
 
 def test_an_ensemble_of_seeds_is_one_supervisor_for_the_students_of_all_seeds(graph: Graph) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from w2s_ray.methods import Experiment, Parts, plan_stages, stages_of
-from w2s_ray.methods.bootstrap import evenly, step_params
+from w2s_ray.methods.bootstrap import evenly
 from w2s_ray.methods.experiment import RECIPES, default_params
 from w2s_ray.spec import Sweep
-from w2s_ray.spec.method import DEFAULTS, methods_with
+from w2s_ray.spec.method import DEFAULTS, methods_with, step_params
 from w2s_ray.spec.training import LOSSES
 from w2s_ray.stages.stage import Finetune, Stage, walk
 

@@ -101,6 +101,21 @@ def test_where_the_space_moves_intermediates_searched_chains_bring_their_own(swe
     assert plan.without_sharing == ALONE
 
 
+@pytest.mark.parametrize(("parameter", "own"), [("lr", 2), ("probe_l2", 0)])
+def test_a_searched_probe_brings_its_own_finetuned_model_where_the_space_moves_it(
+    sweep: Sweep, store: Store, parameter: str, own: int
+) -> None:
+    changes = {
+        "models": {name: {**model.model_dump(), "train": "full"} for name, model in sweep.models.items()},
+        "methods": {"naive": {}, "probe": {"probe_after": "weak"}},
+        "space": {parameter: {"log_uniform": [1e-4, 1e-2]}},
+    }
+    plan = make_plan(with_trials(sweep, 8, **changes), store)
+    # Two pairings, two seeds: 2 default trials of each method, of which a probe's finetuned model is the naive student,
+    # and 2 searched ones of each.
+    assert plan.with_sharing == BASELINES + 2 * 2 + 2 * 2 + 2 * 2 + 2 * (2 + own)
+
+
 def test_the_plan_for_people_and_the_one_for_scripts_say_the_same(sweep: Sweep, store: Store) -> None:
     plan = make_plan(sweep, store)
     assert plan.to_json() == {

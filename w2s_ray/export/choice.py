@@ -106,5 +106,7 @@ def _must_stand_alone(stage: Stage, trial: TrialRecord) -> None:
     read = stage.inputs.get("features")
     if "texts" in stage.inputs or (read is not None and read.inputs["examples"].kind == "hint"):
         raise ValueError(f"{what} reads its supervisor's label in each text, so it cannot be served without one")
+    if read is not None and "weights" in read.inputs:
+        raise ValueError(f"{what} is a probe on a finetuned model, for analysis; export another trial")
     if settings.train == AT_ONCE[1]:
         raise ValueError(f"{what} is a kNN probe, which is its training examples; export one of another model")

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from w2s_ray.assets import locate
 from w2s_ray.export.w2s_student import StudentConfig, StudentForSequenceClassification
-from w2s_ray.models.load import Cut, final_norms, load_backbone, load_classifier
+from w2s_ray.models.load import final_norms, load_backbone
 from w2s_ray.spec.model import FROZEN
 from w2s_ray.stages.artifacts import WEIGHTS
 from w2s_ray.stages.finetune import train_stage
+from w2s_ray.stages.network import finetuned_network
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, Stage
 from w2s_ray.stages.store import Store
 from w2s_ray.training.worker import Worker
@@ -52,36 +53,17 @@ def network_of(
     """Returns the student with its weights in place, on the CPU and in eval mode."""
     settings = stage.settings
     assert isinstance(settings, Finetune)
-    folder = locate(stage.execution.source, stage.execution.revision)
     if settings.train in FROZEN:
+        folder = locate(stage.execution.source, stage.execution.revision)
         backbone, head = load_backbone(folder, settings.model.depth), dict(weights)
     else:
-        backbone, head = _finetuned(folder, settings, weights, len(class_names))
+        finetuned = finetuned_network(stage, weights, len(class_names))
+        backbone, head = finetuned.backbone, finetuned.head.state_dict()
     network = StudentForSequenceClassification(_config(stage, settings, backbone, class_names, head))
     network.backbone.load_state_dict(backbone.state_dict())  # strict: the configuration must say what was trained
     network.head.load_state_dict(head)
     network.eval()
     return network
-
-
-def _finetuned(
-    folder: Path, settings: Finetune, weights: Mapping[str, Tensor], classes: int
-) -> tuple[nn.Module, dict[str, Tensor]]:
-    model: Cut = settings.model
-    network: Any = load_classifier(folder, model, classes)[0]
-    if settings.train == "lora":
-        from w2s_ray.models.adapt import add_lora
-
-        add_lora(network, settings.lora_rank, settings.lora_alpha)
-    missing, unexpected = network.load_state_dict(dict(weights), strict=False)
-    # What lora leaves as it was pretrained is not stored.
-    frozen = {name for name, one in network.named_parameters() if not one.requires_grad}
-    assert not unexpected, unexpected
-    assert set(missing) <= frozen, missing
-    backbone: nn.Module = network.backbone
-    if settings.train == "lora":
-        backbone = network.backbone.merge_and_unload()
-    return backbone, network.head.state_dict()
 
 
 def _config(

@@ -3,16 +3,17 @@
 The chain is `chain` ("minilm-1>minilm-2"), or the pairing's intermediates, thinned evenly to `chain_length`; then the
 strong model itself `iterations` times, which alone is strong-to-strong relabelling. Each intermediate student trains
 with its model's baseline settings and cross entropy, changed by `intermediate.lr` for all steps or `intermediate.2.lr`
-for the second.
+for the second. `intermediate.labels.…` changes the labels that a step makes, before the next one learns from them.
 
 All steps see the same texts, so from the second step on a student learns from labels on texts its teacher was trained
 on. With `fresh` the student's half is divided by content into as many disjoint parts as there are trainings, and each
 sees its own, as in the paper's chess chains; those had 50,000 puzzles a step, where here the parts get smaller.
 """
 
+from w2s_ray.methods.labels import changed_labels
 from w2s_ray.methods.parts import Params, Parts
 from w2s_ray.spec import Pairing
-from w2s_ray.spec.method import chain_models
+from w2s_ray.spec.method import chain_models, step_params
 from w2s_ray.stages.operations import Part
 from w2s_ray.stages.stage import Stage
 
@@ -22,7 +23,12 @@ def recipe(parts: Parts, pairing: Pairing, weak: Stage, params: Params, seed: in
     stages: dict[str, Stage] = {}
     chain = chain_of(pairing, params)
 
+    ceiling = parts.baseline(pairing.strong, "student", seed, "ceiling")
+
     def labels(teacher: Stage, step: int) -> Stage:
+        """What the training number `step` learns from; the first gets its labels changed before they come here."""
+        if step > 1:
+            teacher = changed_labels(parts, pairing, teacher, ceiling, step_params(params, step - 1), seed)
         if not params.get("fresh"):
             return teacher
         return parts.relabel(Part(part=step - 1, of=len(chain) + 1), {"labels": teacher})
@@ -48,11 +54,3 @@ def chain_of(pairing: Pairing, params: Params) -> tuple[str, ...]:
 def evenly(models: tuple[str, ...], count: int) -> tuple[str, ...]:
     """Returns `count` of `models`, evenly spaced: one of four is the third, two are the second and fourth."""
     return tuple(models[(2 * i + 1) * len(models) // (2 * count)] for i in range(count))
-
-
-def step_params(params: Params, step: int) -> Params:
-    """Returns the settings of intermediate `step`: those for it alone win over those for every step."""
-    of_chain = {key.removeprefix("intermediate."): v for key, v in params.items() if key.startswith("intermediate.")}
-    every = {key: value for key, value in of_chain.items() if "." not in key}
-    own = {key.removeprefix(f"{step}."): value for key, value in of_chain.items() if key.startswith(f"{step}.")}
-    return {**every, **own}

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from w2s_ray.methods import bootstrap, confidence, imitation, naive, one_student, prompt
+from w2s_ray.methods import bootstrap, confidence, imitation, naive, one_student, probe, prompt
 from w2s_ray.methods.labels import taught_labels
 from w2s_ray.methods.parts import Params, Parts
 from w2s_ray.spec import Pairing, Sweep
-from w2s_ray.spec.labels import LABEL_PARAMETERS, PREFIX, LabelSettings
-from w2s_ray.spec.method import LOSS_PARAMETERS, PROMPT_PARAMETERS, Chain, Prompting, Value
+from w2s_ray.spec.labels import PREFIX, LabelSettings
+from w2s_ray.spec.method import LOSS_PARAMETERS, PROBE_PARAMETERS, PROMPT_PARAMETERS, Chain, Probing, Prompting, Value
 from w2s_ray.spec.training import LOSSES, Loss
 from w2s_ray.stages.stage import Stage
 
@@ -22,6 +22,7 @@ RECIPES: Mapping[str, Recipe] = {
     **{loss: partial(one_student.recipe, loss) for loss in LOSSES if loss not in ("cross-entropy", "confidence")},
     "imitation": imitation.recipe,
     "prompt": prompt.recipe,
+    "probe": probe.recipe,
 }
 
 
@@ -43,7 +44,7 @@ class Experiment:
 
 
 def stages_of(parts: Parts, experiment: Experiment) -> dict[str, tuple[Stage, ...]]:
-    """Returns role to one stage per seed: `weak`, `ceiling`, `student` and a bootstrap chain's `intermediate 1`, ..."""
+    """Returns role to one stage per seed: `weak`, `ceiling`, `student`, and those that come before a student."""
     per_seed = [_stages_of_seed(parts, experiment, seed) for seed in parts.sweep.seeds]
     return {role: tuple(stages[role] for stages in per_seed) for role in per_seed[0]}
 
@@ -71,15 +72,15 @@ def default_params(sweep: Sweep, pairing: Pairing, method: str) -> dict[str, Val
 
 def _default_value(sweep: Sweep, pairing: Pairing, parameter: str, params: Mapping[str, Value]) -> Value:
     """What a parameter is when neither method nor search sets it."""
-    if parameter in LABEL_PARAMETERS:
-        asked: Value = getattr(LabelSettings(), parameter.removeprefix(PREFIX))
+    if PREFIX in parameter:
+        asked: Value = getattr(LabelSettings(), parameter.rsplit(".", 1)[-1])
         return asked
     if parameter == "chain":
         return ">".join(pairing.intermediates)
     if parameter == "chain_length":
         return len(pairing.intermediates)
-    if parameter in ("fresh", "iterations", *PROMPT_PARAMETERS):
-        plain: Value = {**Chain().model_dump(), **Prompting().model_dump()}[parameter]
+    if parameter in ("fresh", "iterations", *PROMPT_PARAMETERS, *PROBE_PARAMETERS):
+        plain: Value = {**Chain().model_dump(), **Prompting().model_dump(), **Probing().model_dump()}[parameter]
         return plain
     name = parameter.rsplit(".", 1)[-1]
     owner = pairing.strong if "." not in parameter or not pairing.intermediates else pairing.intermediates[0]

@@ -2,7 +2,7 @@
 
 Each operation that is asked for is one stage, in the order of `LabelSettings`; without any the weak supervisor itself
 is returned, so that a trial which asks nothing has the stages it always had. In a bootstrap chain the operations are
-done where the weak labels enter it, before the first step.
+done where the weak labels enter it, before the first step; a step may have operations of its own on what it passes on.
 """
 
 from w2s_ray.methods.parts import Params, Parts
@@ -14,9 +14,13 @@ from w2s_ray.stages.stage import Stage
 
 def taught_labels(parts: Parts, pairing: Pairing, weak: Stage, ceiling: Stage, params: Params, seed: int) -> Stage:
     """Returns the stage whose predictions are a trial's weak labels; `weak` if the trial leaves them alone."""
-    asked = label_settings(params)
-    stage = _supervisor(parts, pairing, weak, asked, seed)
-    for operation in _operations(asked, seed):
+    supervisor = _supervisor(parts, pairing, weak, label_settings(params), seed)
+    return changed_labels(parts, pairing, supervisor, ceiling, params, seed)
+
+
+def changed_labels(parts: Parts, pairing: Pairing, stage: Stage, ceiling: Stage, params: Params, seed: int) -> Stage:
+    """Returns the labels of `stage` with the operations that `params` ask for; `stage` itself if there are none."""
+    for operation in _operations(label_settings(params), seed):
         inputs = {"labels": stage}
         if isinstance(operation, Probe):
             inputs["features"] = parts.features(pairing.strong)

@@ -152,6 +152,36 @@ class Parts:
             depths=tuple(sorted(set(depths), key=lambda depth: (depth is None, depth))),
         )
 
+    def finetuned_features(self, name: str, finetuned: Stage) -> Stage:
+        """The features of model `name` with the weights of `finetuned`, as its head reads them."""
+        model = self.sweep.models[name]
+        settings = ExtractFeatures(model=self._identity(name), precision=model.baseline.precision)
+        label = f"features of {finetuned.execution.label}"
+        execution = dataclasses.replace(self._features_execution(model), depths=(), label=label)
+        return Stage(settings, {"examples": self.examples, "weights": finetuned}, execution)
+
+    def probe(self, name: str, features: Stage, labels: Stage | None, l2: float, seed: int) -> Stage:
+        """A logistic probe on `features` of model `name`; without `labels` it learns the truth of the student half."""
+        settings = Finetune(
+            model=self._identity(name),
+            train="logistic",
+            half="student",
+            loss=Loss().normal(),
+            training=Training(),
+            seed=seed,
+            l2=l2,
+        )
+        inputs = {"examples": self.examples, "features": features, **({} if labels is None else {"labels": labels})}
+        model = self.sweep.models[name]
+        execution = Execution(
+            source=model.source,
+            revision=model.revision,
+            resources=replace(self.sweep.resources.of(name), workers=1),  # fitted at once: nothing to divide
+            label=f"probe {name} seed {seed}",
+            private=True,
+        )
+        return Stage(settings, inputs, execution)
+
     def relabel(self, operation: Operation, inputs: Mapping[str, Stage]) -> Stage:
         """One operation on labels; `inputs` are those it names besides the examples."""
         source = next(iter(inputs.values())).execution.label

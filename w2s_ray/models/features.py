@@ -51,8 +51,21 @@ def extract(
     if not depths:
         raise ValueError("depths must name at least one depth")
     deepest = None if None in depths else max(depth for depth in depths if depth is not None)
-    backbone = load_backbone(folder, deepest).to(device)
     inputs = TextInputs(texts, load_tokenizer(folder), model.max_length)
+    return read_features(load_backbone(folder, deepest), inputs, model, depths, precision, device, on_progress)
+
+
+def read_features(
+    backbone: nn.Module,
+    inputs: TextInputs,
+    model: Cut,
+    depths: Sequence[int | None],
+    precision: str = "float32",
+    device: str = "cpu",
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[int | None, NDArray[np.float32]]:
+    """Returns what `extract` does, of a network that is at hand, whatever its weights; depth None is its own end."""
+    backbone = backbone.to(device)
     lengths = inputs.lengths
     assert lengths is not None
     features = {depth: np.empty((len(inputs), width_of(backbone)), dtype=np.float32) for depth in depths}

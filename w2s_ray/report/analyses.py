@@ -11,11 +11,12 @@ from w2s_ray.report.answers import CONFIDENCE, PairingAnswer, Report, answers
 from w2s_ray.report.bench import Bench
 from w2s_ray.report.calibration import Calibration, calibration
 from w2s_ray.report.cost import Cost, cost_of
+from w2s_ray.report.saliency import Saliency, saliency
 from w2s_ray.report.searching import Importance, Scored, importances, scored
 from w2s_ray.report.selecting import ORACLE, WEAK, Choice, Optimism, compare_choices, optimism
 from w2s_ray.report.sizes import Sizes, sizes_of
 from w2s_ray.report.stopping import LearningCurve, learning_curve
-from w2s_ray.search.record import SweepRecord, TrialRecord
+from w2s_ray.search.record import SweepRecord, TrialRecord, contenders
 
 NAIVE_DEFAULT = "naive default"
 
@@ -31,6 +32,7 @@ class PairingAnalysis:
         calibration: `weak`, the students' names and `ceiling` to how well their probabilities fit.
         choices: every way to choose hyper-parameters; empty where a finished trial lacks one of the objectives.
         optimism: of the chosen trial; None likewise.
+        saliency: linear probes before and after finetuning; None where the sweep does not hold all of them.
     """
 
     answer: PairingAnswer
@@ -39,6 +41,7 @@ class PairingAnalysis:
     calibration: Mapping[str, Calibration]
     choices: tuple[Choice, ...]
     optimism: Optimism | None
+    saliency: Saliency | None
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,9 @@ def _pairing(record: SweepRecord, bench: Bench, answer: PairingAnswer) -> Pairin
         students=students,
         curves={name: _curve(record, trial) for name, trial in students.items()},
         calibration=_calibration(bench, finished, students),
-        choices=compare_choices(bench, finished, CONFIDENCE) if tunable else (),
-        optimism=optimism(bench, finished, record.sweep.objective.labels) if tunable else None,
+        choices=compare_choices(bench, contenders(finished), CONFIDENCE) if tunable else (),
+        optimism=optimism(bench, contenders(finished), record.sweep.objective.labels) if tunable else None,
+        saliency=saliency(bench, finished, record.sweep.objective.labels, CONFIDENCE),
     )
 
 

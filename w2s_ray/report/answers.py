@@ -13,7 +13,7 @@ from w2s_ray.report.bench import Agreement, Bench, Tested, agreement
 from w2s_ray.report.confirmed import Confirmed, Retested, confirmed_of, why_unconfirmed
 from w2s_ray.report.selecting import ORACLE, WEAK
 from w2s_ray.report.statistics import UNDEFINED, Interval, accuracy_interval, difference_interval, pgr_interval
-from w2s_ray.search.record import COMPLETE, SweepRecord, TrialRecord, choose
+from w2s_ray.search.record import COMPLETE, SweepRecord, TrialRecord, choose, contenders
 from w2s_ray.spec.method import Value
 from w2s_ray.spec.model import Pairing
 from w2s_ray.tasks import difficulty
@@ -243,7 +243,7 @@ def _method_answer(bench: Bench, trials: Sequence[TrialRecord], labels: str) -> 
         trial=trial.number,
         params=dict(trial.params),
         selected_by=labels,
-        num_compared=len(trials),
+        num_compared=len(contenders(trials)),
         validation=trial.values[labels],
         student=accuracy_interval(student.correct, CONFIDENCE),
         pgr=pgr_interval(weak.correct, student.correct, ceiling.correct, CONFIDENCE),

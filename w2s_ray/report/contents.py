@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from w2s_ray.report.analyses import Analysis
 from w2s_ray.report.answers import MethodAnswer, PairingAnswer
 from w2s_ray.report.confirmed import Confirmed, Retested
+from w2s_ray.report.saliency import TUNED_PROBE_TRUTH
 from w2s_ray.report.searching import best_ten
 from w2s_ray.report.sheets import Cell, Column, Sheet
 from w2s_ray.report.tables import DEFAULT_ROW
@@ -148,6 +149,23 @@ def agreement_sheet(analysis: Analysis) -> Sheet:
     return Sheet("agreement", caption, columns, tuple(rows))
 
 
+def saliency_sheet(analysis: Analysis) -> Sheet:
+    """Linear probes and finetunings, on weak labels and on ground truth."""
+    rows = tuple(
+        (pairing.answer.name, name, bar, found.trials[name], found.closed if name == TUNED_PROBE_TRUTH else None)
+        for pairing in analysis.pairings
+        if (found := pairing.saliency) is not None
+        for name, bar in found.bars.items()
+    )
+    columns = (PAIRING, Column("model"), Column("test accuracy", "accuracy"), Column("trial", "number"),
+               Column("closes of the gap lp truth to ft truth", "ratio"))  # fmt: skip
+    caption = (
+        "How linearly the strong model represents the task: lp is a linear probe, ft finetuning. Those on truth learn "
+        "ground truth of the student's half, which no student may."
+    )
+    return Sheet("saliency", caption, columns, rows)
+
+
 def best_sheet(analysis: Analysis) -> Sheet:
     """The ten best trials of each pairing with their settings."""
     rows = tuple(
@@ -206,7 +224,8 @@ def overview_sheet(analyses: Sequence[Analysis]) -> Sheet:
 def sheets_of(analysis: Analysis) -> dict[str, Sheet]:
     """Returns all tables that have a row, by key."""
     makers = (answer_sheet, confirmed_sheet, lead_sheet, choices_sheet, optimism_sheet, stopping_sheet,
-              calibration_sheet, agreement_sheet, best_sheet, baselines_sheet, unfinished_sheet)  # fmt: skip
+              calibration_sheet, agreement_sheet, saliency_sheet, best_sheet, baselines_sheet,
+              unfinished_sheet)  # fmt: skip
     made = [maker(analysis) for maker in makers]
     return {sheet.key: sheet for sheet in made if sheet.rows}
 

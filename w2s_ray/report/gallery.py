@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from w2s_ray.report import figures, paper_figures, search_figures
 from w2s_ray.report.analyses import Analysis
 from w2s_ray.report.searching import numeric_pairs
-from w2s_ray.report.wording import percent, ratio, share
+from w2s_ray.report.wording import percent, points, ratio, share
 from w2s_ray.search.record import PRUNED
 
 
@@ -84,6 +84,15 @@ def _paper(analysis: Analysis) -> Iterator[Picture]:
         "Reliability curves. " + _errors(analysis),
         partial(paper_figures.calibration_figure, analysis),
     )
+    if any(pairing.saliency for pairing in analysis.pairings):
+        yield Picture(
+            "saliency",
+            "How linearly the strong model represents the task, on the test split, with 95 % intervals. lp: a linear "
+            "probe on the model's features; ft: the model finetuned. Where ft weak, lp truth is above lp truth, "
+            "finetuning on weak labels made the task more linear. Bars begin at 50 % if all are above.",
+            "Bars of linear probes and finetunings. " + _bars(analysis),
+            partial(paper_figures.saliency_figure, analysis),
+        )
     if any(pairing.choices for pairing in analysis.pairings):
         yield Picture(
             "choices",
@@ -165,6 +174,15 @@ def _stops(analysis: Analysis) -> str:
         f"{share(curve.truth_stopped.accuracy)} at best."
         for pairing in analysis.pairings
         for name, curve in pairing.curves.items()
+    )
+
+
+def _bars(analysis: Analysis) -> str:
+    return " ".join(
+        f"{pairing.answer.name}: {', '.join(f'{name} {percent(bar)}' for name, bar in found.bars.items())}; the gain "
+        f"of ft weak, lp truth over lp truth is {points(found.gain)}, {ratio(found.closed)} of the gap to ft truth."
+        for pairing in analysis.pairings
+        if (found := pairing.saliency) is not None
     )
 
 

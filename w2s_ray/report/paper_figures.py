@@ -13,7 +13,19 @@ from matplotlib.lines import Line2D
 
 from w2s_ray.report.analyses import Analysis
 from w2s_ray.report.answers import MethodAnswer, PairingAnswer
-from w2s_ray.report.drawing import CEILING, WEAK, WIDE, Line, grid, handle, legend, method_style, pairing_grid, style
+from w2s_ray.report.drawing import (
+    CEILING,
+    WEAK,
+    WIDE,
+    Line,
+    grid,
+    handle,
+    legend,
+    method_style,
+    pairing_grid,
+    say,
+    style,
+)
 from w2s_ray.report.sizes import Sizes
 from w2s_ray.report.statistics import Interval
 
@@ -110,6 +122,32 @@ def calibration_figure(analysis: Analysis, columns: int = WIDE) -> Figure:
         axes.set_xlabel("Confidence: probability of the predicted class (%)", fontsize=9)
     legend(figure, [*looks.values(), handle("perfectly calibrated", WEAK, "-")])
     return figure
+
+
+def saliency_figure(analysis: Analysis, columns: int = WIDE) -> Figure:
+    """Test accuracy of linear probes and finetunings, on weak labels and on ground truth (the paper's figure 11)."""
+    figure, panels = pairing_grid(analysis.report, "Test accuracy (%)", columns)
+    by_name = {pairing.answer.name: pairing for pairing in analysis.pairings}
+    for pairing, axes in panels:
+        found = by_name[pairing.name].saliency
+        if found is None:
+            say(axes, "not all probes\nhave finished")
+            axes.set(xticks=[], yticks=[])
+            continue
+        for place, (name, bar) in enumerate(found.bars.items()):
+            _bar(axes, place, bar, style(0 if name.endswith("truth") else 4)[0])
+        axes.set_xticks(range(len(found.bars)), [name.replace(", ", ",\n") for name in found.bars])
+        # From chance of two classes, unless a model is below it.
+        axes.set_ylim(bottom=50 if min(bar.low or 0 for bar in found.bars.values()) > 0.5 else 0)
+    kinds = (("learned ground truth last", style(0)[0]), ("learned weak labels", style(4)[0]))
+    legend(figure, [handle(label, color, "", "s") for label, color in kinds])
+    return figure
+
+
+def _bar(axes: Axes, place: int, bar: Interval, color: str) -> None:
+    if bar.estimate is not None and bar.low is not None and bar.high is not None:
+        axes.bar(place, 100 * bar.estimate, width=0.7, color=color)
+        axes.plot([place, place], [100 * bar.low, 100 * bar.high], color=CEILING, linewidth=1.2)
 
 
 def choices_figure(analysis: Analysis, columns: int = WIDE) -> Figure:

@@ -12,8 +12,7 @@ from w2s_ray.report.confirmed import Confirmed, Retested
 from w2s_ray.report.cost import Cost
 from w2s_ray.report.selecting import ORACLE
 from w2s_ray.report.statistics import Interval
-from w2s_ray.spec.labels import label_settings
-from w2s_ray.spec.method import Value
+from w2s_ray.spec.method import Value, labels_know_truth
 
 NONE = "–"
 _OVERLAP = (
@@ -57,9 +56,10 @@ def share(value: float | None) -> str:
 def settings(params: Mapping[str, Value]) -> str:
     """Returns parameters as in `lr=0.002, epochs=7`; says so if ground truth helped the student in a way it may not."""
     shown = (f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in params.items())
-    told = " (its labels know ground truth)" if label_settings(params).read_truth else ""
+    told = " (its labels know ground truth)" if labels_know_truth(params) else ""
     stopped = " (stopped by ground truth, a cheat)" if params.get("select") == "truth" else ""
-    return (", ".join(shown) or "the model's own") + told + stopped
+    probed = " (its probe learned ground truth, a cheat)" if params.get("probe_labels") == "truth" else ""
+    return (", ".join(shown) or "the model's own") + told + stopped + probed
 
 
 def answer_of(pairing: PairingAnswer) -> str:

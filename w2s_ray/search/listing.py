@@ -12,7 +12,7 @@ from rich.table import Table
 
 from w2s_ray.search.folder import journal_path, load_record, load_spec
 from w2s_ray.search.lease import holder
-from w2s_ray.search.record import COMPLETE, FAILED, PRUNED, SweepRecord
+from w2s_ray.search.record import COMPLETE, FAILED, PRUNED, SweepRecord, choose
 from w2s_ray.search.status import is_over
 from w2s_ray.stages.store import Store
 from w2s_ray.units import in_time
@@ -92,5 +92,5 @@ def _best(record: SweepRecord) -> tuple[float | None, int | None]:
     judged = [trial for trial in record.trials if trial.state == COMPLETE and labels in trial.values]
     if not judged:
         return None, None
-    best = min(judged, key=lambda trial: (-trial.values[labels], trial.number))
+    best = choose(judged, labels)
     return best.values[labels], best.number

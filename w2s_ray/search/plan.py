@@ -1,8 +1,8 @@
 """What a sweep will do before it does it: stages that are there, stages to run, and what sharing them saves.
 
 Baselines, every method's defaults and the trials already asked are known exactly. The trials still to be proposed are
-estimated: methods in turn, each with a student of its own and, where the space changes them, its own intermediates. Of
-the confirmations the winners' part is estimated, from above, until the winners are known.
+estimated: methods in turn, each with a student of its own and, where the space changes it, what comes before. Of the
+confirmations the winners' part is estimated, from above, until the winners are known.
 """
 
 from collections import Counter
@@ -16,6 +16,7 @@ from w2s_ray.search.foresee import foresee, trainings_in, walk_all
 from w2s_ray.search.naming import study_names
 from w2s_ray.search.record import COMPLETE, FAILED, PRUNED, SweepRecord
 from w2s_ray.spec import Sweep
+from w2s_ray.spec.method import PROBE_PARAMETERS, methods_with
 from w2s_ray.stages.stage import Stage
 from w2s_ray.stages.store import Store
 from w2s_ray.units import in_bytes
@@ -160,8 +161,13 @@ def _graph_like(
 def _new_trainings(
     sweep: Sweep, graphs: list[dict[str, tuple[Stage, ...]]], known: list[Experiment], method: str
 ) -> int:
-    """Trainings that a searched trial of `method` adds: its students, and its intermediates if the space moves them."""
-    moves_chain = any(name.startswith("intermediate.") and d.varies for name, d in sweep.space.items())
+    """Trainings that a searched trial of `method` adds: its students, and what comes before if the space moves it."""
+    moved = {name for name, dimension in sweep.space.items() if dimension.varies and method in methods_with(name)}
+    moves = {
+        "student": True,
+        "intermediate": any(name.startswith("intermediate.") for name in moved),
+        "finetuned": bool(moved - {*PROBE_PARAMETERS}),
+    }
     graph = _graph_like(graphs, known, method)
-    own = [role for role in graph if role == "student" or (moves_chain and role.startswith("inter"))]
+    own = [role for role in graph if moves.get(role.split()[0])]
     return sum(stage.kind == "finetune" for role in own for stage in graph[role])

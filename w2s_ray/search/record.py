@@ -24,7 +24,8 @@ class TrialRecord:
         values: objective by whose labels: `oracle` and `weak`, mean validation accuracy over the seeds; once complete.
         intermediate: optimizer step to validation accuracy of the first seed.
         stages: role to the address of its stage for each of the sweep's seeds, in their order. Roles are `weak`,
-            `ceiling`, `student`, and `intermediate 1`, `intermediate 2`, ... of a bootstrap chain.
+            `ceiling`, `student`; `intermediate 1`, `intermediate 2`, ... of a bootstrap chain; and `finetuned`, whose
+            features a probe reads.
         started, finished: seconds since the epoch.
         error: why it failed.
         traceback: where, in the process that failed.
@@ -49,9 +50,17 @@ class TrialRecord:
     confirmation: Confirmation | None = None
 
 
+def contenders(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Returns the trials of which one may be called best: a probe on ground truth is an analysis, and no student.
+
+    Where there is nothing else these are returned.
+    """
+    return [trial for trial in trials if trial.params.get("probe_labels") != "truth"] or list(trials)
+
+
 def choose(trials: Sequence[TrialRecord], labels: str) -> TrialRecord:
-    """Returns the trial with the best validation accuracy by these labels; of equals, the first."""
-    return min(trials, key=lambda trial: (-trial.values[labels], trial.number))
+    """Returns the contender with the best validation accuracy by these labels; of equals, the first."""
+    return min(contenders(trials), key=lambda trial: (-trial.values[labels], trial.number))
 
 
 @dataclass(frozen=True)

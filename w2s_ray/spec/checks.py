@@ -1,11 +1,11 @@
 """What no single field can check: that names refer to something and that a search has something to search."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from w2s_ray.secrets import without_secrets
-from w2s_ray.spec.labels import ensemble_models
+from w2s_ray.spec.labels import PREFIX, ensemble_models
 from w2s_ray.spec.method import DEFAULTS, Value, chain_models, check_value, known_parameters, methods_with, unused_by
-from w2s_ray.spec.model import AT_ONCE
+from w2s_ray.spec.model import AT_ONCE, FROZEN
 from w2s_ray.spec.problems import Place, Problem, did_you_mean
 from w2s_ray.spec.sweep import Sweep
 from w2s_ray.spec.training import LOSSES
@@ -18,6 +18,7 @@ def problems_of(sweep: Sweep) -> list[Problem]:
         *_method_problems(sweep),
         *_label_problems(sweep),
         *_prompt_problems(sweep),
+        *_probe_problems(sweep),
         *_space_problems(sweep),
         *_chain_loss_problems(sweep),
         *_at_once_problems(sweep),
@@ -72,29 +73,37 @@ def _method_problems(sweep: Sweep) -> Iterator[Problem]:
                 )
 
 
-_NEEDS = {
-    "labels.noise": "labels.noise_rate",
-    "labels.dropped": "labels.probe",
-    "labels.neighbours": "labels.probe",
-    "labels.l2": "labels.probe",
-}
-"""Parameters that say how something is done, and the one that says that it is done."""
+_NEEDS = {"noise": "noise_rate", "dropped": "probe", "neighbours": "probe", "l2": "probe"}
+"""Label parameters that say how something is done, and the one that says that it is done."""
+
+
+def _without_need(names: Iterable[str], given: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yields each of `names` that means nothing without another one that is not `given`, and that other one.
+
+    What a single step of a chain needs may be given for every step.
+    """
+    for name in names:
+        head, prefix, last = name.rpartition(PREFIX)
+        if not prefix or last not in _NEEDS:
+            continue
+        needed = f"{PREFIX}{_NEEDS[last]}"
+        if not {f"{head}{needed}", f"{head and 'intermediate.'}{needed}"} & {*given}:
+            yield name, f"{head}{needed}"
 
 
 def _label_problems(sweep: Sweep) -> Iterator[Problem]:
     for method, settings in sweep.methods.items():
-        for parameter, needed in _NEEDS.items():
-            if parameter in settings and needed not in {*settings, *sweep.space}:
-                place: Place = ("methods", method, parameter)
-                yield Problem(place, f"{parameter} does nothing without {needed}", f"set {needed} too, or remove it")
+        for parameter, needed in _without_need(settings, {*settings, *sweep.space}):
+            place: Place = ("methods", method, parameter)
+            yield Problem(place, f"{parameter} does nothing without {needed}", f"set {needed} too, or remove it")
         if len(sweep.seeds) == 1 and settings.get("labels.ensemble") == "seeds":
             yield Problem(
                 ("methods", method, "labels.ensemble"), "a sweep of one seed has no ensemble of seeds", "add seeds"
             )
-    for parameter, needed in _NEEDS.items():
-        if parameter in sweep.space and needed not in {*sweep.space, *(p for s in sweep.methods.values() for p in s)}:
-            fix = f"set {needed} too, or remove it"
-            yield Problem(("space", parameter), f"{parameter} does nothing without {needed}", fix)
+    given = {*sweep.space, *(parameter for settings in sweep.methods.values() for parameter in settings)}
+    for parameter, needed in _without_need(sweep.space, given):
+        fix = f"set {needed} too, or remove it"
+        yield Problem(("space", parameter), f"{parameter} does nothing without {needed}", fix)
 
 
 def _prompt_problems(sweep: Sweep) -> Iterator[Problem]:
@@ -105,6 +114,22 @@ def _prompt_problems(sweep: Sweep) -> Iterator[Problem]:
                 ("pairings", index, "strong"),
                 f"prompt asks a whole decoder, and {pairing.strong!r} is cut at depth {model.depth}",
                 "name a model without depth, or remove prompt from methods",
+            )
+
+
+def _probe_problems(sweep: Sweep) -> Iterator[Problem]:
+    if "probe" not in sweep.methods:
+        return
+    dimension, name = sweep.space.get("probe_after"), "probe_after"
+    for index, pairing in enumerate(sweep.pairings):
+        searched = dimension.ends() if dimension and dimension.exists(name, "probe", pairing.name) else ()
+        model = sweep.models.get(pairing.strong)
+        if model and model.train in FROZEN and "weak" in (sweep.methods["probe"].get(name), *searched):
+            yield Problem(
+                ("pairings", index, "strong"),
+                f"probe_after: weak probes finetuned features, and those of {pairing.strong!r} are frozen "
+                f"(train: {model.train})",
+                "name a model with train: full, top, lora or lp-ft, or leave probe_after at none",
             )
 
 

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 from w2s_ray.spec.base import Frozen
 
 PREFIX = "labels."
+ENSEMBLE = "labels.ensemble"
 Structure = Literal["random", "longest", "shortest", "ceiling-unconfident", "ceiling-confident"]
 ASK_CEILING = ("ceiling-unconfident", "ceiling-confident")
 

@@ -1,8 +1,9 @@
 """The methods by name, their default settings, and the parameters each of them understands.
 
-A parameter is a field of `Training`, `Loss`, `Chain` or `Prompting`, or with the prefix `labels.` of `LabelSettings`.
-One of the first two, prefixed with `intermediate.`, sets every intermediate step of a chain, with `intermediate.2.`
-only the second. Most methods are a loss by name; a bootstrap chain names its losses with `loss`.
+A parameter is a field of `Training`, `Loss`, `Chain`, `Prompting` or `Probing`, or with the prefix `labels.` one of
+`LabelSettings`. One of the first two or the last, prefixed with `intermediate.`, sets every intermediate step of a
+chain, with `intermediate.2.` only the second. Most methods are a loss by name; a bootstrap chain names its losses with
+`loss`.
 """
 
 import re
@@ -12,7 +13,7 @@ from typing import Literal
 from pydantic import Field, StrictBool, StrictInt, ValidationError, field_validator
 
 from w2s_ray.spec.base import Frozen, replace
-from w2s_ray.spec.labels import LABEL_PARAMETERS, PREFIX, LabelSettings
+from w2s_ray.spec.labels import ENSEMBLE, LABEL_PARAMETERS, PREFIX, LabelSettings, label_settings
 from w2s_ray.spec.training import LOSSES, Loss, Training
 
 Value = bool | int | float | str
@@ -50,6 +51,19 @@ class Prompting(Frozen):
         return template
 
 
+class Probing(Frozen):
+    """What the linear probe of the method `probe` learns, and on whose features."""
+
+    probe_labels: Literal["weak", "truth"] = Field(
+        default="weak", description="what it learns; truth is that of the student's half, a cheat"
+    )
+    probe_after: Literal["none", "weak"] = Field(
+        default="none",
+        description="on the pretrained model's features, or on those after finetuning on the weak labels",
+    )
+    probe_l2: float = Field(default=1e-3, gt=0, description="penalty of the probe")
+
+
 DEFAULTS: Mapping[str, Mapping[str, Value]] = {
     "naive": {},
     "confidence": {"alpha": 0.5, "alpha_warmup": 0.2},
@@ -57,6 +71,7 @@ DEFAULTS: Mapping[str, Mapping[str, Value]] = {
     **{name: settings for name, settings in LOSSES.items() if name not in ("cross-entropy", "confidence")},
     "imitation": {},
     "prompt": Prompting().model_dump(),
+    "probe": Probing().model_dump(),
 }
 """Each method's own settings; what is not named here comes from the strong model's baseline."""
 
@@ -74,13 +89,17 @@ TRAINING_PARAMETERS = (
 )
 LOSS_PARAMETERS = ("loss", *(name for name in Loss.model_fields if name != "name"))
 CHAIN_PARAMETERS, PROMPT_PARAMETERS = tuple(Chain.model_fields), tuple(Prompting.model_fields)
+PROBE_PARAMETERS = tuple(Probing.model_fields)
 _TRAINED = tuple(method for method in DEFAULTS if method != "prompt")
-_STEP = re.compile(r"intermediate\.(?:([1-9]\d*)\.)?(\w+)")
+_STEP = re.compile(r"intermediate\.(?:([1-9]\d*)\.)?((?:labels\.)?\w+)")
+STEP_PARAMETERS = (*TRAINING_PARAMETERS, *LOSS_PARAMETERS, *(one for one in LABEL_PARAMETERS if one != ENSEMBLE))
+"""What a step of a chain may have of its own; its labels are one model's."""
 _OWNERS: Mapping[str, Frozen] = {
     **dict.fromkeys(TRAINING_PARAMETERS, Training()),
     **dict.fromkeys(LOSS_PARAMETERS, Loss()),
     **dict.fromkeys(CHAIN_PARAMETERS, Chain()),
     **dict.fromkeys(PROMPT_PARAMETERS, Prompting()),
+    **dict.fromkeys(PROBE_PARAMETERS, Probing()),
     **dict.fromkeys(LABEL_PARAMETERS, LabelSettings()),
 }
 
@@ -94,11 +113,13 @@ def methods_with(parameter: str) -> tuple[str, ...]:
     """Returns the methods for which `parameter` means something; empty if it is unknown."""
     step = _STEP.fullmatch(parameter)
     if step:
-        return ("bootstrap",) if step[2] in TRAINING_PARAMETERS + LOSS_PARAMETERS else ()
+        return ("bootstrap",) if step[2] in STEP_PARAMETERS else ()
     if parameter in (*TRAINING_PARAMETERS, *LABEL_PARAMETERS, "smoothing"):
         return _TRAINED
     if parameter in PROMPT_PARAMETERS:
         return ("prompt",)
+    if parameter in PROBE_PARAMETERS:
+        return ("probe",)
     if parameter in LOSS_PARAMETERS:
         return tuple(name for name in _TRAINED if name == "bootstrap" or parameter in _parameters_of(name))
     return ("bootstrap",) if parameter in CHAIN_PARAMETERS else ()
@@ -142,3 +163,16 @@ def loss_of(params: Mapping[str, Value]) -> Loss:
 def chain_models(value: str) -> tuple[str, ...]:
     """Splits the value of `chain` into model names."""
     return tuple(name.strip() for name in value.split(">"))
+
+
+def step_params(params: Mapping[str, Value], step: int) -> dict[str, Value]:
+    """Returns the settings of intermediate `step` of a chain: those for it alone win over those for every step."""
+    found = [(match, value) for name, value in params.items() if (match := _STEP.fullmatch(name))]
+    every = {match[2]: value for match, value in found if match[1] is None}
+    return {**every, **{match[2]: value for match, value in found if match[1] == str(step)}}
+
+
+def labels_know_truth(params: Mapping[str, Value]) -> bool:
+    """Says whether a trial puts ground truth of the student's half into labels, those passed on in a chain included."""
+    steps = {int(match[1] or 0) for name in params if (match := _STEP.fullmatch(name))}
+    return any(label_settings(one).read_truth for one in (params, *(step_params(params, step) for step in steps)))

@@ -17,6 +17,7 @@ READ_OF = {
     "examples": EXAMPLES,
     "texts": EXAMPLES,
     "features": FEATURES,
+    "weights": WEIGHTS,
     "labels": PREDICTIONS,
     "ceiling": PREDICTIONS,
 }

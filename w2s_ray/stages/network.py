@@ -1,6 +1,7 @@
 """From a Finetune stage's settings to what is trained and what it reads: a probe's features, or a network's tokens."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,6 +42,27 @@ def network_and_inputs(
         return TextInputs([texts[row] for row in examples.rows(split)], tokenizer, settings.model.max_length)
 
     return network, inputs_of
+
+
+def finetuned_network(stage: Stage, weights: Mapping[str, torch.Tensor], classes: int) -> TextClassifier:
+    """Returns the network of a Finetune stage that reads texts, with its trained weights, an adapter merged in."""
+    settings = stage.settings
+    assert isinstance(settings, Finetune)
+    folder = locate(stage.execution.source, stage.execution.revision)
+    network, _ = load_classifier(folder, settings.model, classes)
+    if settings.train == "lora":
+        from w2s_ray.models.adapt import add_lora
+
+        add_lora(network, settings.lora_rank, settings.lora_alpha)
+    missing, unexpected = network.load_state_dict(dict(weights), strict=False)
+    # What lora leaves as it was pretrained is not stored.
+    frozen = {name for name, one in network.named_parameters() if not one.requires_grad}
+    assert not unexpected, unexpected
+    assert set(missing) <= frozen, missing
+    if settings.train == "lora":
+        backbone: Any = network.backbone
+        network.backbone = backbone.merge_and_unload()
+    return network
 
 
 def with_labels(examples: Examples, half: str, labels: Labels) -> NDArray[np.bool_]:

@@ -15,10 +15,18 @@ from typing import Any
 
 import ray
 
-from w2s_ray.stages.artifacts import CURVE, EXAMPLES, FEATURES, PREDICTIONS, READ_OF, Examples, write_lines
+from w2s_ray.stages.artifacts import CURVE, EXAMPLES, FEATURES, PREDICTIONS, READ_OF, WEIGHTS, Examples, write_lines
 from w2s_ray.stages.attempts import innermost
 from w2s_ray.stages.claim import claim
-from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError, cause_of, must_exist, store_errors
+from w2s_ray.stages.errors import (
+    DamagedStageError,
+    MissingStageError,
+    StoreUnavailableError,
+    cause_of,
+    must_exist,
+    store_errors,
+)
+from w2s_ray.stages.integrity import put_aside
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, Hint, LoadExamples, Prompt, Relabel, Stage
 from w2s_ray.stages.store import Draft, Store
 from w2s_ray.stages.usage import USAGE, Usage, read_usage
@@ -48,9 +56,17 @@ def run_stages(batch: list[Stage], root: str, made_by: str, broker: Any) -> None
 
 
 def _check_inputs(stage: Stage, store: Store) -> None:
-    """Looks into every file that the stage will read, here, where an error need not come out of Ray Train."""
+    """Looks into every file that the stage will read, here, where an error need not come out of Ray Train.
+
+    Weights that `w2s gc` removed are had again only with their whole stage, so that is put aside, as if damaged.
+    """
     for role, needed in stage.inputs.items():
-        store.get(needed.address).file(READ_OF[role.split()[0]])
+        stored, name = store.get(needed.address), READ_OF[role.split()[0]]
+        if name in stored.record.dropped:
+            reason = f"lacks {name}, which `w2s gc` removed and {stage.execution.label} reads"
+            put_aside(stored.path, stored.inode, reason)
+            raise DamagedStageError(needed.address, reason)
+        stored.file(name)
 
 
 def _make(batch: list[Stage], store: Store, made_by: str, broker: Any) -> None:
@@ -81,9 +97,6 @@ def _features(batch: list[Stage], store: Store, made_by: str) -> None:
     """Writes the features of all depths of `batch`, from one pass over the texts."""
     from safetensors.numpy import save_file
 
-    from w2s_ray.assets import locate
-    from w2s_ray.models.features import extract
-
     first = batch[0]
     settings = first.settings
     assert isinstance(settings, ExtractFeatures)
@@ -91,13 +104,35 @@ def _features(batch: list[Stage], store: Store, made_by: str) -> None:
     device = _device(first)
     examples = Examples.read(store.get(first.inputs["examples"].address).file(EXAMPLES))
     depths = [stage.settings.model.depth for stage in batch]  # type: ignore[attr-defined]
-    folder = locate(first.execution.source, first.execution.revision)
-    features = extract(folder, settings.model, depths, examples.texts, settings.precision, device)
+    features = _extracted(first, settings, depths, store, examples, device)
     for stage, depth in zip(batch, depths, strict=True):
         with store.publish(stage, made_by) as draft:
             save_file({"features": features[depth]}, draft.path / FEATURES)
             draft.summary = {"examples": len(examples.texts), "width": int(features[depth].shape[1])}
             draft.seconds["stage"] = time.monotonic() - start
+
+
+def _extracted(
+    stage: Stage, settings: ExtractFeatures, depths: list[int | None], store: Store, examples: Examples, device: str
+) -> Any:
+    from w2s_ray.assets import locate
+    from w2s_ray.models.features import extract, read_features
+
+    folder = locate(stage.execution.source, stage.execution.revision)
+    finetuned = stage.inputs.get("weights")
+    if finetuned is None:
+        return extract(folder, settings.model, depths, examples.texts, settings.precision, device)
+    from safetensors.torch import load_file
+
+    from w2s_ray.models.load import load_tokenizer
+    from w2s_ray.stages.network import finetuned_network
+    from w2s_ray.training.inputs import TextInputs
+
+    weights = load_file(store.get(finetuned.address).file(WEIGHTS))
+    network = finetuned_network(finetuned, weights, len(examples.class_names))
+    inputs = TextInputs(examples.texts, load_tokenizer(folder), settings.model.max_length)
+    own = read_features(network.backbone, inputs, settings.model, [None], settings.precision, device)
+    return dict.fromkeys(depths, own[None])
 
 
 def _relabel(stage: Stage, store: Store, made_by: str) -> None:

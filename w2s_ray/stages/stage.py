@@ -54,7 +54,10 @@ class ModelIdentity(Frozen):
 
 
 class ExtractFeatures(Settings):
-    """Pooled frozen states of every example's text at one depth. Inputs: `examples`."""
+    """Pooled frozen states of every example's text at one depth.
+
+    Inputs: `examples`; `weights` (Finetune), which stand in for the pretrained ones.
+    """
 
     kind = "features"
     version = 1

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from w2s_ray.search.record import COMPLETE, INTERRUPTED, RUNNING, SweepRecord, TrialRecord
+from w2s_ray.search.record import COMPLETE, INTERRUPTED, RUNNING, SweepRecord, TrialRecord, contenders
 from w2s_ray.spec import Sweep
 from w2s_ray.tracking import planned
 from w2s_ray.tracking.planned import Dataset, PlannedRun, Point, cut, milliseconds, text_of
@@ -85,7 +85,7 @@ def _commands(record: SweepRecord, page: str) -> list[str]:
 def best_trial(record: SweepRecord, pairing: str) -> TrialRecord | None:
     """Returns the complete trial with the best objective; of equals the first."""
     objective = record.sweep.objective.labels
-    trials = [trial for trial in record.of(pairing, state=COMPLETE) if objective in trial.values]
+    trials = [trial for trial in contenders(record.of(pairing, state=COMPLETE)) if objective in trial.values]
     return max(trials, key=lambda trial: trial.values[objective], default=None)
 
 
