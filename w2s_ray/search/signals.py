@@ -44,7 +44,8 @@ def signals_kept() -> Iterator[None]:
     """Puts this process's handlers back after the block, which starts Ray or ends it.
 
     `ray.init` takes SIGTERM for itself; it would end the driver within Ray's own code, by SIGABRT and without a word.
-    `ray.shutdown` gives it back to the system, behind Python's back, and it would end the driver by itself.
+    `ray.shutdown` gives it back to the system, behind Python's back, and it would end the driver by itself; for the
+    second that Ray needs to end it still does, when nothing but the report is missing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
