@@ -39,17 +39,27 @@ def browser(width: int, height: int) -> Iterator[Any]:
         driver.quit()
 
 
-def wait(driver: Any, condition: Callable[[], T], what: str, seconds: float = 120) -> T:
-    """Returns what `condition` gives once it is true; elements that a page replaces meanwhile are looked for again.
+def wait(driver: Any, condition: Callable[[], T], what: str, seconds: float = 180) -> T:
+    """Returns what `condition` gives once that is true; elements that the page replaces meanwhile are looked for again.
 
-    Raises selenium's TimeoutException, with `what` and the page's text, if that takes longer than `seconds`.
+    Raises selenium's TimeoutException, with `what` and the text of the page, if it takes longer than `seconds`.
     """
-    from selenium.common.exceptions import StaleElementReferenceException
+    from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
     from selenium.webdriver.support.ui import WebDriverWait
 
+    waiting = WebDriverWait(driver, seconds, ignored_exceptions=[StaleElementReferenceException])
     try:
-        return WebDriverWait(driver, seconds, ignored_exceptions=[StaleElementReferenceException]).until(
-            lambda _: condition()
-        )
-    except Exception as error:
-        raise error
+        return waiting.until(lambda _: condition())
+    except TimeoutException as error:
+        text = driver.find_element("tag name", "body").text
+        raise TimeoutException(f"{what} is not on {driver.current_url} after {seconds:.0f} s, but:\n{text}") from error
+
+
+def find(driver: Any, css: str, text: str = "") -> Any:
+    """Returns the first visible element of a CSS selector whose text holds `text`, once there is one."""
+
+    def look() -> Any:
+        found = driver.find_elements("css selector", css)
+        return next((one for one in found if text in one.text and one.is_displayed()), None)
+
+    return wait(driver, look, f"{css} with {text!r}")
