@@ -104,7 +104,7 @@ def test_the_charts_of_our_view_show_settings_as_numbers_and_conditional_ones_ap
         ["method", "lr", "pgr", "validation_oracle"],
         ["alpha", "lr", "pgr", "validation_oracle"],
     ]
-    ticks = [one.text for one in driver.find_elements("css selector", ".parcoords svg")[1:]][0].split("\n")
+    ticks = driver.find_element("css selector", ".parcoords svg").text.split("\n")
     assert {"0.002", "0.004"} <= set(ticks), "numbers, not one tick for each text"
     pages.points(driver, 10)  # validation against test, of the trials that have both
     sections = find(driver, "main, #root").text
