@@ -14,7 +14,7 @@ from pathlib import Path
 from w2s_ray.stages.store import Store
 
 DOCS = Path(__file__).parent
-sys.path.insert(0, str(DOCS.parent / "tests"))
+sys.path.insert(0, str(DOCS.parent / "tests"))  # the browser of the tests, which no package holds
 
 import mlflow_pages as pages  # noqa: E402
 from browser import browser, find  # noqa: E402

@@ -15,6 +15,12 @@ _VISITED = "try { localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLo
 _ROWS = ".ag-pinned-left-cols-container [role=row]"
 _NAME = "[col-id='attributes.`Run Name`']"
 _PARALLEL = ".parcoords svg"
+_PLOTS = """
+const name = axis => axis?.title?.text ?? axis?.title;
+return [...document.querySelectorAll(".js-plotly-plot")].filter(plot => plot.data && plot.layout).map(plot => ({
+  x: name(plot.layout.xaxis), y: name(plot.layout.yaxis), points: plot.data.flatMap(trace => trace.x ?? []).length,
+}));
+"""
 
 
 @contextmanager
@@ -89,14 +95,10 @@ def axes(driver: Any, count: int) -> list[list[str]]:
     return wait(driver, look, f"{count} plots of parallel coordinates")
 
 
-def points(driver: Any, count: int) -> list[Any]:
-    """Returns the points of the scatter plots on the page, once there are `count` of them."""
-
-    def look() -> list[Any]:
-        found = driver.find_elements("css selector", ".js-plotly-plot .scatterlayer .point")
-        return found if len(found) == count else []
-
-    return wait(driver, look, f"{count} points")
+def plots(driver: Any) -> list[dict[str, Any]]:
+    """Returns what each plot on the page draws: the names of its axes, and how many points."""
+    read: list[dict[str, Any]] = driver.execute_script(_PLOTS)
+    return read
 
 
 def save(driver: Any, path: Path) -> None:

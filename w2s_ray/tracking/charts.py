@@ -42,7 +42,8 @@ def _parallels(sweep: Sweep, objective: str) -> Iterator[Parts]:
     """Yields a section over the settings that all methods share, then one per method that has more."""
     settings = {method: settings_of(sweep, method) for method in sweep.methods}
     shared = [name for name in sweep.space if all(name in names for names in settings.values())]
-    yield _section("all", "Settings of all trials", _WIDE, [_parallel(["method", *shared], objective)])
+    lead = "method" if len(settings) > 1 else "pairing"
+    yield _section("all", "Settings of all trials", _WIDE, [_parallel([lead, *shared], objective)])
     for method, names in settings.items():
         own = [name for name in names if name not in shared]
         if own:
