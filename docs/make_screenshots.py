@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from PIL import Image
+
 from w2s_ray.stages.store import Store
 
 DOCS = Path(__file__).parent
@@ -20,6 +22,7 @@ import mlflow_pages as pages  # noqa: E402
 from browser import browser, find  # noqa: E402
 
 WIDTH, LARGEST = 1280, 200  # pixels; kilobytes of a picture
+COLOURS = 128  # enough for pages of text and lines, and a third of the bytes
 
 
 @contextmanager
@@ -37,7 +40,7 @@ def ui(store: Path, name: str) -> Iterator[str]:
 
 def picture_of_comparison(store: Path, name: str, path: Path) -> None:
     """Shows the charts of the trials, with the parallel coordinates of all of them and of one method in sight."""
-    with ui(store, name) as link, pages.mlflow_browser(WIDTH, 1100) as driver:
+    with ui(store, name) as link, pages.mlflow_browser(WIDTH, 1170) as driver:
         pages.open_page(driver, link)
         pages.follow(driver, "trials compared")
         pages.axes(driver, 2)
@@ -61,6 +64,7 @@ def main() -> None:
     made = {"mlflow-compare.png": picture_of_comparison, "report.png": picture_of_report}
     for file, make in made.items():
         make(store, name, DOCS / file)
+        Image.open(DOCS / file).convert("RGB").quantize(COLOURS).save(DOCS / file, optimize=True)
         size = (DOCS / file).stat().st_size // 1000
         print(f"{DOCS / file}: {size} kB")
         if size >= LARGEST:

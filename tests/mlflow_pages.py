@@ -18,7 +18,8 @@ _PARALLEL = ".parcoords svg"
 _PLOTS = """
 const name = axis => axis?.title?.text ?? axis?.title;
 return [...document.querySelectorAll(".js-plotly-plot")].filter(plot => plot.data && plot.layout).map(plot => ({
-  x: name(plot.layout.xaxis), y: name(plot.layout.yaxis), points: plot.data.flatMap(trace => trace.x ?? []).length,
+  x: name(plot.layout.xaxis), y: name(plot.layout.yaxis),
+  points: Math.max(0, ...plot.data.map(trace => trace.x?.length ?? 0)),
 }));
 """
 
@@ -85,18 +86,18 @@ def follow(driver: Any, text: str) -> None:
 
 
 def axes(driver: Any, count: int) -> list[list[str]]:
-    """Returns the names of the axes of each parallel coordinates plot, from the top, once `count` are on the page."""
+    """Returns the names of the axes of each parallel coordinates plot, from the top, once there are `count` or more."""
 
     def look() -> list[list[str]]:
         plots = driver.find_elements("css selector", _PARALLEL)
         read = [[one.text for one in plot.find_elements("css selector", ".dimension .label")] for plot in plots]
-        return read if len(read) == count and all(read) else []
+        return read if len(read) >= count and all(read) else []
 
     return wait(driver, look, f"{count} plots of parallel coordinates")
 
 
 def plots(driver: Any) -> list[dict[str, Any]]:
-    """Returns what each plot on the page draws: the names of its axes, and how many points."""
+    """Returns what each plot on the page draws: the names of its axes, and the points of its longest trace."""
     read: list[dict[str, Any]] = driver.execute_script(_PLOTS)
     return read
 
