@@ -4,11 +4,7 @@
 chromium-driver. MLflow's UI is started as `w2s ui` does and opened by the links of the sweep's description.
 """
 
-import signal
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
@@ -25,22 +21,9 @@ WIDTH, LARGEST = 1280, 200  # pixels; kilobytes of a picture
 COLOURS = 128  # enough for pages of text and lines, and a third of the bytes
 
 
-@contextmanager
-def ui(store: Path, name: str) -> Iterator[str]:
-    """Runs `w2s ui`; gives the address that it prints for the sweep."""
-    command = [sys.executable, "-m", "w2s_ray", "ui", "--store", str(store)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        try:
-            yield next(line for line in server.stdout if line.startswith(f"{name}: ")).removeprefix(f"{name}: ").strip()
-        finally:
-            server.send_signal(signal.SIGTERM)
-            server.wait(30)
-
-
 def picture_of_comparison(store: Path, name: str, path: Path) -> None:
     """Shows the charts of the trials, with the parallel coordinates of all of them and of one method in sight."""
-    with ui(store, name) as link, pages.mlflow_browser(WIDTH, 1170) as driver:
+    with pages.ui(store, name) as link, pages.mlflow_browser(WIDTH, 1170) as driver:
         pages.open_page(driver, link)
         pages.follow(driver, "trials compared")
         pages.axes(driver, 2)
@@ -61,7 +44,7 @@ def picture_of_report(store: Path, name: str, path: Path) -> None:
 def main() -> None:
     """Makes both, and refuses pictures too large for a README."""
     store, name = Path(sys.argv[1] if len(sys.argv) > 1 else "w2s-runs"), (sys.argv[2:] or ["quickstart"])[0]
-    made = {"mlflow-compare.png": picture_of_comparison, "report.png": picture_of_report}
+    made = {"report.png": picture_of_report, "mlflow-compare.png": picture_of_comparison}
     for file, make in made.items():
         make(store, name, DOCS / file)
         Image.open(DOCS / file).convert("RGB").quantize(COLOURS).save(DOCS / file, optimize=True)

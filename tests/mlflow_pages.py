@@ -3,6 +3,10 @@
 What a page must show before it counts as open is waited for here; what it says is for the tests.
 """
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +26,22 @@ return [...document.querySelectorAll(".js-plotly-plot")].filter(plot => plot.dat
   points: Math.max(0, ...plot.data.map(trace => trace.x?.length ?? 0)),
 }));
 """
+
+
+@contextmanager
+def ui(store: Path, name: str) -> Iterator[str]:
+    """Runs `w2s ui`; gives the address that it prints for a sweep of the store."""
+    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    command = [sys.executable, "-m", "w2s_ray", "ui", "--store", str(store)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            printed = next((line for line in server.stdout if line.startswith(f"{name}: ")), None)
+            assert printed is not None, "w2s ui ended; what it said is above"
+            yield printed.removeprefix(f"{name}: ").strip()
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait(30)
 
 
 @contextmanager

@@ -5,9 +5,6 @@ What is on the page is checked; how it looks is for people, for whom every test 
 
 import os
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,15 +36,8 @@ def link(make_fake: Callable[[Path], Any], tmp_path_factory: pytest.TempPathFact
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         project(record, report)
-        command = [sys.executable, "-m", "w2s_ray", "ui", "--store", str(fake.store.root)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-            try:
-                assert server.stdout is not None
-                [printed] = [line for line in (server.stdout.readline() for _ in range(2)) if line.startswith("small")]
-                yield printed.removeprefix("small: ").strip()
-            finally:
-                server.send_signal(signal.SIGTERM)
-                server.wait(30)
+    with pages.ui(fake.store.root, "small") as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
