@@ -1,19 +1,18 @@
 """The page in a real browser: Debian's Chromium, driven by Selenium, at the width of a phone and of a desktop."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import IS_INSTALLED, browser
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 WIDTHS = {"phone": 390, "desktop": 1280}
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="needs the packages chromium and chromium-driver"),
+    pytest.mark.skipif(not IS_INSTALLED, reason="needs the packages chromium and chromium-driver"),
 ]
 
 # The contrast of WCAG 2: every element with text of its own, against the nearest ground that is not transparent.
@@ -53,22 +52,9 @@ def width(request: pytest.FixtureRequest) -> int:
 @pytest.fixture
 def opened(full_page: Path, width: int) -> Iterator[Any]:
     """The browser on the page, with its log of messages and requests."""
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for switch in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"):
-        options.add_argument(switch)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    try:
-        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    with browser(width, 900) as driver:
         driver.get(full_page.as_uri())
         yield driver
-    finally:
-        driver.quit()
 
 
 def test_the_page_opens_without_a_complaint_and_asks_for_nothing_but_itself(opened: Any, full_page: Path) -> None:

@@ -126,9 +126,15 @@ class FakeSweep:
         return SweepRecord(self.sweep, tuple(trials), self.store, study=address_of(self.sweep.model_dump()["space"]))
 
 
+@pytest.fixture(scope="session")
+def make_fake() -> Callable[[Path], FakeSweep]:
+    """A function that returns a sweep whose store lies in a folder."""
+    return lambda folder: FakeSweep(Store(folder / "store"), Sweep.model_validate(SWEEP))
+
+
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeSweep:
-    return FakeSweep(Store(tmp_path / "store"), Sweep.model_validate(SWEEP))
+def fake(make_fake: Callable[[Path], FakeSweep], tmp_path: Path) -> FakeSweep:
+    return make_fake(tmp_path)
 
 
 @pytest.fixture(scope="session")

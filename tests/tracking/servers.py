@@ -16,7 +16,12 @@ from w2s_ray.tracking.ui import choose_port, ui_command, ui_environment, wait_un
 
 @contextmanager
 def mlflow_server(
-    uri: str, port: int, folder: Path, *options: str, environment: Mapping[str, str] | None = None
+    uri: str,
+    port: int,
+    folder: Path,
+    *options: str,
+    environment: Mapping[str, str] | None = None,
+    scheme: str = "http",
 ) -> Iterator[Callable[[], None]]:
     """Runs a server whose artifacts and log lie in `folder`; gives what kills it as a machine's end would."""
     with (folder / "server.log").open("a") as log:
@@ -34,7 +39,7 @@ def mlflow_server(
         process.wait(20)
 
     try:
-        assert wait_until_up(f"http://127.0.0.1:{port}", 180, lambda: process.poll() is None)
+        assert wait_until_up(f"{scheme}://127.0.0.1:{port}", 180, lambda: process.poll() is None)
         yield kill
     finally:
         kill()

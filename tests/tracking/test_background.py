@@ -31,7 +31,7 @@ class Slow(Projection):
     def open(self) -> None:
         pass
 
-    def update(self, record: Any) -> None:
+    def update(self, record: Any, report: Path | None = None) -> None:
         self.began.set()
         self.may_go.wait(20)
         if self.errors:

@@ -1,9 +1,12 @@
 """What MLflow shows follows from the record alone: however often, and however interrupted, it was projected."""
 
+import base64
 import csv
 import json
+import os
 import shutil
 import sqlite3
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -128,14 +131,48 @@ def test_students_are_named_after_the_first_trial_they_were_made_for(fake: Any, 
 
 def test_the_experiment_says_what_it_is_and_has_a_view_of_its_trials(fake: Any, uri: str, shown: Look) -> None:
     project(uri, fake.record(*STATES))
-    tags = shown(uri).client.get_experiment_by_name("small").tags
-    assert tags["mlflow.note.content"].startswith("naive, confidence on movie-reviews; pairings minilm-0→minilm-1, ")
-    view = json.loads(tags["mlflow.sharedViewState.trials"])
+    experiment = shown(uri).client.get_experiment_by_name("small")
+    places, kinds = experiment.tags["mlflow.note.content"].split("\n\n")
+    [sweep] = shown(uri).of("sweep")
+    here, query = f"#/experiments/{experiment.experiment_id}/runs", "workflowType=machine_learning"
+    assert places.startswith(f"[sweep]({here}/{sweep.info.run_id}?{query}) · [trials]({here}?{query}&viewState")
+    assert kinds.startswith("naive, confidence on movie-reviews; pairings minilm-0→minilm-1, ")
+    view = json.loads(experiment.tags["mlflow.sharedViewState.trials"])
     assert view["orderByKey"] == "metrics.`validation_oracle`"
     trials = shown(uri).of("trial")
     names = {f"metrics.`{name}`" for run in trials for name in run.data.metrics}
     names |= {f"params.`{name}`" for run in trials for name in run.data.params}
     assert set(view["selectedColumns"]) <= names, "a column of the view that no trial has"
+    assert view["columnOrder"][2:] == view["selectedColumns"]
+    assert set(view["columnOrder"]) == set(view["columnWidths"])
+
+
+def test_charts_compare_what_all_trials_have_and_what_one_method_has_more(fake: Any, uri: str, shown: Look) -> None:
+    project(uri, fake.record(*[COMPLETE] * 4))
+    view = json.loads(shown(uri).client.get_experiment_by_name("small").tags["mlflow.sharedViewState.trials"])
+    sections = {section["uuid"]: section["name"] for section in view["compareRunSections"]}
+    parallel = [chart for chart in view["compareRunCharts"] if chart["type"] == "PARALLEL"]
+    assert [(sections[chart["metricSectionId"]], chart["selectedParams"]) for chart in parallel] == [
+        ("Settings of all trials", ["method", "lr"]),
+        ("Settings of confidence", ["alpha", "lr"]),
+    ]
+    trials = shown(uri).of("trial")
+    for chart in parallel:  # it leaves out the trials that lack one of its axes
+        has_all = [run for run in trials if set(chart["selectedParams"]) <= set(run.data.params)]
+        assert len(has_all) == (4 if "method" in chart["selectedParams"] else 2)
+        assert all(set(chart["selectedMetrics"]) <= set(run.data.metrics) for run in has_all)
+
+
+def test_a_view_too_long_for_a_tag_is_written_as_the_uis_own(fake: Any, uri: str, shown: Look) -> None:
+    spec = fake.sweep.model_dump(mode="json", by_alias=True, exclude_none=True)
+    methods = {"naive": {}, "bootstrap": {"iterations": 98}}
+    space = {f"intermediate.{n}.lr": {"log_uniform": [1e-4, 1e-2]} for n in range(1, 99)}
+    fake.sweep = Sweep.model_validate({**spec, "methods": methods, "space": space})
+    project(uri, fake.record(COMPLETE))
+    text = shown(uri).client.get_experiment_by_name("small").tags["mlflow.sharedViewState.trials"]
+    head, _, packed = text.partition(";")
+    assert (head, len(text) <= 5000) == ("deflate", True)
+    assert "params.`intermediate.98.lr`" in json.loads(zlib.decompress(base64.b64decode(packed)))["selectedColumns"]
 
 
 def test_a_trials_numbers_are_exact_and_its_times_are_the_studys(fake: Any, uri: str, shown: Look) -> None:
@@ -378,7 +415,7 @@ def test_an_extended_sweep_goes_on_in_the_same_run(fake: Any, uri: str, shown: L
     [after] = shown(uri).of("sweep")
     assert (after.info.run_id, after.info.status) == (before.info.run_id, "FINISHED")
     assert shown(uri).history(after, "best_validation/minilm-0 to minilm-1") == [(0, 0.7), (2, 0.7), (4, 0.74)]
-    recovered = dict(shown(uri).history(after, "best_pgr/minilm-0 to minilm-1"))
+    recovered = dict(shown(uri).history(after, "pgr_of_best/minilm-0 to minilm-1"))
     assert recovered == pytest.approx({0: 0.5, 2: 0.5, 4: 0.5})
 
 
@@ -387,10 +424,36 @@ def test_the_sweeps_note_says_how_to_carry_on_what_is_best_and_where_it_lies(fak
     [run] = shown(uri).of("sweep")
     note = run.data.tags["mlflow.note.content"]
     assert "| minilm-0→minilm-1 | 0 | naive | 0.7000 | 0.7050 | 0.7550 | 0.8050 | 0.5000 |" in note
-    assert note.startswith("2 complete, 1 failed, 1 pruned of 4 trials.\n")
+    assert note.startswith(
+        f"2 complete, 1 failed, 1 pruned of 4 trials. [sweep](#/experiments/1/runs/{run.info.run_id}?"
+    )
     assert "2 pairings, methods naive, confidence, 2 seeds each; searched: lr, alpha; sampler tpe" in note
     assert f"`w2s resume small --store {fake.store.root}`" in note
-    assert f"/runs/{run.info.run_id}/artifacts/report)" in note
+
+
+REPORT = "# small\n\n## Answer\n\n- **a→b**: confidence recovers 0.5 [0.4, 0.6].\n\n## Numbers\n\n| |\n"
+
+
+def test_a_complete_sweeps_note_and_experiment_begin_with_what_the_report_answers(
+    fake: Any, uri: str, shown: Look, tmp_path: Path
+) -> None:
+    (tmp_path / "report.html").write_text("<p>older", encoding="utf-8")
+    (tmp_path / "report.md").write_text(REPORT, encoding="utf-8")
+    os.utime(tmp_path / "report.html", (1, 1))
+    projection = Projection(uri, "small")
+
+    def told(record: Any, report: Path | None) -> list[str]:
+        projection.update(record, report)
+        experiment = shown(uri).client.get_experiment_by_name("small")
+        return [shown(uri).of("sweep")[0].data.tags["mlflow.note.content"], experiment.tags["mlflow.note.content"]]
+
+    for text in told(fake.record(*STATES), tmp_path):
+        assert text.split("\n\n")[1] == "- **a→b**: confidence recovers 0.5 [0.4, 0.6]."
+        assert "/artifacts/report/report.md?workflowType=machine_learning)" in text, "the page is older than the answer"
+    os.utime(tmp_path / "report.html")
+    assert all("/artifacts/report/report.html?" in text for text in told(fake.record(*STATES), tmp_path))
+    for record, report in ((fake.record(*STATES, RUNNING), tmp_path), (fake.record(*STATES), None)):
+        assert not any("recovers" in text or "artifacts/report" in text for text in told(record, report))
 
 
 def test_a_note_longer_than_mlflow_keeps_is_cut_with_a_remark(fake: Any, uri: str, shown: Look) -> None:

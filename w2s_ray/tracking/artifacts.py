@@ -25,6 +25,7 @@ from w2s_ray.tracking.sweep_run import best_trial
 SPEC, PREDICTIONS, REPORT = "w2s.spec", "w2s.predictions", "w2s.report"
 MOST_ROWS = 300  # of a table of predictions: MLflow's page shows it whole, and all of them are in the store
 
+_PAGE, _ANSWER = "report.html", "report.md"  # of a report's folder
 _LONGEST_TEXT = 300  # characters
 
 
@@ -49,6 +50,19 @@ def put_report(client: Any, runs: Runs, run_id: str, folder: Path) -> None:
     for path in files:
         client.log_artifact(run_id, str(path), Path("report", path.relative_to(folder).parent).as_posix())
     client.set_tag(run_id, REPORT, digest)
+
+
+def answer_of(folder: Path) -> str:
+    """Returns what the report in a folder answers, in Markdown: a line per pairing; empty if there is no report."""
+    path = folder / _ANSWER
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return text.partition("\n## Answer\n")[2].partition("\n## ")[0].strip()
+
+
+def page_of(folder: Path) -> str | None:
+    """Returns the file of the report that one reads: the page, unless the answer was written anew since."""
+    found = [path for path in (folder / _PAGE, folder / _ANSWER) if path.is_file()]
+    return max(found, key=lambda path: path.stat().st_mtime, default=Path()).name or None
 
 
 def predictions_table(trial: TrialRecord, store: Store) -> str:

@@ -89,7 +89,7 @@ class BackgroundTracker:
     def _project(self, offered: Offer) -> None:
         start = time.monotonic()
         record = offered() if callable(offered) else offered
-        self._projection.update(record)
+        self._projection.update(record, self._report)
         if self._report is not None:
             self._projection.log_artifacts(record, self._report)
         _log.debug("projected to MLflow in %.1f s", time.monotonic() - start)

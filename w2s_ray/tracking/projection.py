@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from w2s_ray.search.record import SweepRecord, TrialRecord
-from w2s_ray.tracking.artifacts import put_predictions, put_report, put_spec
+from w2s_ray.tracking.artifacts import answer_of, page_of, put_predictions, put_report, put_spec
 from w2s_ray.tracking.client import connect
 from w2s_ray.tracking.datasets import datasets_of
 from w2s_ray.tracking.location import artifact_root, tracking_uri
 from w2s_ray.tracking.planned import Dataset
 from w2s_ray.tracking.runs import Runs
 from w2s_ray.tracking.stage_run import Owner, stage_run
-from w2s_ray.tracking.sweep_run import sweep_key, sweep_run
+from w2s_ray.tracking.sweep_run import is_complete, sweep_key, sweep_run
 from w2s_ray.tracking.trial_run import OPEN, trial_run
-from w2s_ray.tracking.view import experiment_tags
+from w2s_ray.tracking.view import experiment_tags, places
 
 
 class Projection:
@@ -37,6 +37,7 @@ class Projection:
         self._stages: set[str] = set()
         self._trials: dict[int, TrialRecord] = {}
         self._inputs: tuple[Dataset, ...] = ()
+        self._tags: dict[str, str] = {}  # of the experiment
 
     def open(self) -> None:
         """Connects, makes what is missing and looks up which runs are there. `update` does it when it has to."""
@@ -44,12 +45,15 @@ class Projection:
             self._client = connect(self._uri)
             self._runs = Runs(self._client, self._name, self._artifacts)
 
-    def update(self, record: SweepRecord) -> None:
-        """Makes MLflow show the record. Raises what mlflow raises; the next update then goes on from what is there."""
+    def update(self, record: SweepRecord, report: Path | None = None) -> None:
+        """Makes MLflow show the record, and what the report in a folder answers once the sweep is complete.
+
+        Raises what mlflow raises; the next update then goes on from what is there.
+        """
         try:
             self.open()
             if record.trials:
-                self._update(record)
+                self._update(record, report if is_complete(record) else None)
         except BaseException:
             self._forget()
             raise
@@ -70,14 +74,16 @@ class Projection:
             self._forget()
             raise
 
-    def _update(self, record: SweepRecord) -> None:
+    def _update(self, record: SweepRecord, report: Path | None) -> None:
         assert self._runs is not None
         # The sweep's run is made first, since the others name it, and filled last, when they are there.
         found = self._runs.find(sweep_key(record.study))
         parent = found or self._runs.create(sweep_run(record, record.study)).run_id
         if parent != self._parent:
-            self._parent, self._stages, self._trials = parent, set(), {}
-            self._runs.describe(experiment_tags(record.sweep))
+            self._parent, self._stages, self._trials, self._tags = parent, set(), {}, {}
+        there = places(self._runs.experiment, parent, page_of(report) if report else None)
+        answer = answer_of(report) if report else ""
+        self._describe(experiment_tags(record.sweep, there, answer))
         self._inputs = self._inputs or datasets_of(record)  # a study has one task
         for address, owner in _trained(record):
             self._write_stage(record, address, owner)
@@ -87,9 +93,15 @@ class Projection:
                 self._runs.write(trial_run(record, trial, record.study), parent)
                 if trial.state not in OPEN:
                     self._trials[trial.number] = trial
-        whole = sweep_run(record, record.study, self._runs.page(parent), self._inputs)
+        whole = sweep_run(record, record.study, there, answer, self._inputs)
         if self._runs.write(whole) != parent:  # it had to be replaced, and the others name the old one
-            self._update(record)
+            self._update(record, report)
+
+    def _describe(self, tags: dict[str, str]) -> None:
+        if tags != self._tags:
+            assert self._runs is not None
+            self._runs.describe(tags)
+            self._tags = tags
 
     def _write_stage(self, record: SweepRecord, address: str, owner: Owner) -> None:
         assert self._runs is not None
@@ -101,13 +113,14 @@ class Projection:
     def _forget(self) -> None:
         """After an error nobody knows what arrived, so everything is looked up again."""
         self._runs, self._parent, self._stages, self._trials, self._inputs = None, None, set(), {}, ()
+        self._tags = {}
 
 
 def project(record: SweepRecord, report: Path | None = None) -> str:
     """Projects a sweep now, with the folder of its report if there is one; returns the URI. Raises as mlflow does."""
     uri = tracking_uri(record.sweep, record.store)
     projection = Projection(uri, record.sweep.name, artifact_root(uri, record.store))
-    projection.update(record)
+    projection.update(record, report)
     if record.trials:
         projection.log_artifacts(record, report)
     return uri

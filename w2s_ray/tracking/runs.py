@@ -98,9 +98,10 @@ class Runs:
         self._known[run.key] = _Known(made.info.run_id, run.name, start=run.start, content=_Content())
         return self._known[run.key]
 
-    def page(self, run_id: str) -> str:
-        """Returns the address of a run within MLflow's UI."""
-        return f"#/experiments/{self._experiment}/runs/{run_id}"
+    @property
+    def experiment(self) -> str:
+        """The id of the experiment."""
+        return self._experiment
 
     def tag(self, run_id: str, name: str) -> str | None:
         """Returns a tag of a run as MLflow has it."""

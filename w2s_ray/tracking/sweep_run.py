@@ -13,16 +13,20 @@ from w2s_ray.tracking import planned
 from w2s_ray.tracking.planned import Dataset, PlannedRun, Point, cut, milliseconds, text_of
 from w2s_ray.tracking.trial_run import OPEN, accuracies_on_test, confirmed_on_test
 
+_LONGEST_ANSWER = 4000  # characters, half of what the note may have
+
 
 def sweep_key(study: str) -> str:
     """Returns the key of a study's parent run."""
     return f"sweep {study}"
 
 
-def sweep_run(record: SweepRecord, study: str, page: str = "", inputs: tuple[Dataset, ...] = ()) -> PlannedRun:
-    """Returns the parent run. The record holds a trial; `page` is the run's own address in MLflow's UI."""
-    sweep, finished = record.sweep, [trial for trial in record.trials if trial.state not in OPEN]
-    is_done = len(finished) >= sweep.search.trials and len(finished) == len(record.trials)
+def sweep_run(
+    record: SweepRecord, study: str, places: str = "", answer: str = "", inputs: tuple[Dataset, ...] = ()
+) -> PlannedRun:
+    """Returns the parent run. The record holds a trial; `places` are links and `answer` the report's, in Markdown."""
+    sweep, finished = record.sweep, _finished(record)
+    is_done = is_complete(record)
     is_stopped = any(trial.state == INTERRUPTED for trial in record.trials)
     ends = [trial.finished for trial in finished if trial.finished]
     return PlannedRun(
@@ -40,14 +44,27 @@ def sweep_run(record: SweepRecord, study: str, page: str = "", inputs: tuple[Dat
             "w2s.study": study,
             "state": "complete" if is_done else INTERRUPTED if is_stopped else RUNNING,
             "seed": ",".join(map(str, sweep.seeds)),
-            "mlflow.note.content": note(record, page),
+            "mlflow.note.content": note(record, places, answer),
         },
         inputs=inputs,
     )
 
 
-def note(record: SweepRecord, page: str = "") -> str:
-    """Returns the Markdown shown on the sweep's page: how far it is, commands and places, the best trials."""
+def is_complete(record: SweepRecord) -> bool:
+    """Whether all trials that the spec asks for have ended, and no other is open."""
+    finished = _finished(record)
+    return len(finished) >= record.sweep.search.trials and len(finished) == len(record.trials)
+
+
+def _finished(record: SweepRecord) -> list[TrialRecord]:
+    return [trial for trial in record.trials if trial.state not in OPEN]
+
+
+def note(record: SweepRecord, places: str = "", answer: str = "") -> str:
+    """Returns the Markdown shown on the sweep's page: how far it is, the answer, commands, the best trials.
+
+    The page shows the first lines and the rest when asked.
+    """
     rows = [_row(record, pairing.name) for pairing in record.sweep.pairings]
     table = [
         f"The best trial of each pairing by validation accuracy ({record.sweep.objective.labels} labels); "
@@ -58,8 +75,9 @@ def note(record: SweepRecord, page: str = "") -> str:
         *rows,
         *_confirmed(record),
     ]
-    head = [f"{_counts(record)} of {record.sweep.search.trials} trials.", "", _plan(record.sweep), ""]
-    return cut("\n".join([*head, *_commands(record, page), "", *table]))
+    progress = f"{_counts(record)} of {record.sweep.search.trials} trials."
+    parts = (f"{progress} {places}".strip(), cut(answer, _LONGEST_ANSWER), _plan(record.sweep), _commands(record))
+    return cut("\n\n".join([*filter(None, parts), "\n".join(table)]))
 
 
 def _plan(sweep: Sweep) -> str:
@@ -70,16 +88,15 @@ def _plan(sweep: Sweep) -> str:
     )
 
 
-def _commands(record: SweepRecord, page: str) -> list[str]:
+def _commands(record: SweepRecord) -> str:
     """How to carry on with the sweep, and where report and spec are."""
     name, store = record.sweep.name, record.store.root
-    artifacts = f" It is under [artifacts]({page}/artifacts/report) once the sweep has ended." if page else ""
-    return [
-        f"- Run, resume or extend it: `w2s resume {name} --store {store}`",
-        f"- Report: `w2s report {name} --store {store} --open`, in `{record.store.sweep_folder(name) / 'report'}`."
-        + artifacts,
-        f"- Store: `{store}`; the spec is the artifact `sweep.yaml`.",
-    ]
+    lines = (
+        f"Run, resume or extend it: `w2s resume {name} --store {store}`",
+        f"Report: `w2s report {name} --store {store} --open`, in `{record.store.sweep_folder(name) / 'report'}`.",
+        f"Store: `{store}`; the spec is the artifact `sweep.yaml`.",
+    )
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def best_trial(record: SweepRecord, pairing: str) -> TrialRecord | None:
@@ -148,7 +165,7 @@ def _best_so_far(record: SweepRecord) -> Iterator[Point]:
             validation, pgr = best[trial.pairing]
             yield Point(_metric("best_validation", trial), validation, trial.number, end)
             if pgr is not None:
-                yield Point(_metric("best_pgr", trial), pgr, trial.number, end)
+                yield Point(_metric("pgr_of_best", trial), pgr, trial.number, end)
 
 
 def _metric(group: str, trial: TrialRecord) -> str:
