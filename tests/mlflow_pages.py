@@ -23,7 +23,7 @@ _PLOTS = """
 const name = axis => axis?.title?.text ?? axis?.title;
 return [...document.querySelectorAll(".js-plotly-plot")].filter(plot => plot.data && plot.layout).map(plot => ({
   x: name(plot.layout.xaxis), y: name(plot.layout.yaxis),
-  points: Math.max(0, ...plot.data.map(trace => trace.x?.length ?? 0)),
+  positions: new Set(plot.data.flatMap(trace => [...(trace.x ?? [])]).filter(x => x !== null && x !== undefined)).size,
 }));
 """
 
@@ -117,7 +117,7 @@ def axes(driver: Any, count: int) -> list[list[str]]:
 
 
 def plots(driver: Any) -> list[dict[str, Any]]:
-    """Returns what each plot on the page draws: the names of its axes, and the points of its longest trace."""
+    """Returns what each plot on the page draws: the names of its axes, and at how many x it has points."""
     read: list[dict[str, Any]] = driver.execute_script(_PLOTS)
     return read
 
