@@ -5,6 +5,7 @@ What a page must show before it counts as open is waited for here; what it says 
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -32,7 +33,10 @@ return [...document.querySelectorAll(".js-plotly-plot")].filter(plot => plot.dat
 def ui(store: Path, name: str) -> Iterator[str]:
     """Runs `w2s ui`; gives the address that it prints for a sweep of the store."""
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
-    command = [sys.executable, "-m", "w2s_ray", "ui", "--store", str(store)]
+    with socket.socket() as one:  # any free port: two that look for the first free one at once take the same
+        one.bind(("127.0.0.1", 0))
+        port = str(one.getsockname()[1])
+    command = [sys.executable, "-m", "w2s_ray", "ui", "--store", str(store), "--port", port]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
