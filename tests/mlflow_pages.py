@@ -5,6 +5,7 @@ What a page must show before it counts as open is waited for here; what it says 
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ _PLOTS = """
 const name = axis => axis?.title?.text ?? axis?.title;
 return [...document.querySelectorAll(".js-plotly-plot")].filter(plot => plot.data && plot.layout).map(plot => ({
   x: name(plot.layout.xaxis), y: name(plot.layout.yaxis),
-  points: Math.max(0, ...plot.data.map(trace => trace.x?.length ?? 0)),
+  positions: new Set(plot.data.flatMap(trace => [...(trace.x ?? [])]).filter(x => x !== null && x !== undefined)).size,
 }));
 """
 
@@ -32,7 +33,10 @@ return [...document.querySelectorAll(".js-plotly-plot")].filter(plot => plot.dat
 def ui(store: Path, name: str) -> Iterator[str]:
     """Runs `w2s ui`; gives the address that it prints for a sweep of the store."""
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
-    command = [sys.executable, "-m", "w2s_ray", "ui", "--store", str(store)]
+    with socket.socket() as one:  # any free port: two that look for the first free one at once take the same
+        one.bind(("127.0.0.1", 0))
+        port = str(one.getsockname()[1])
+    command = [sys.executable, "-m", "w2s_ray", "ui", "--store", str(store), "--port", port]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
@@ -117,7 +121,7 @@ def axes(driver: Any, count: int) -> list[list[str]]:
 
 
 def plots(driver: Any) -> list[dict[str, Any]]:
-    """Returns what each plot on the page draws: the names of its axes, and the points of its longest trace."""
+    """Returns what each plot on the page draws: the names of its axes, and at how many x it has points."""
     read: list[dict[str, Any]] = driver.execute_script(_PLOTS)
     return read
 

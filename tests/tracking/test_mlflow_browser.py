@@ -81,7 +81,7 @@ def test_selected_trials_are_compared_in_parallel_coordinates_and_scatter(driver
     [plot] = wait(driver, lambda: driver.find_elements("css selector", ".js-plotly-plot .parcoords"), "the plot")
     assert [title.text for title in plot.find_elements("css selector", ".axis-title")][:2] == ["alpha", "alpha_warmup"]
     find(driver, "[role=tab]", "Scatter Plot").click()
-    wait(driver, lambda: any(plot["points"] and plot["y"] for plot in pages.plots(driver)), "the scatter plot")
+    wait(driver, lambda: any(plot["positions"] and plot["y"] for plot in pages.plots(driver)), "the scatter plot")
     assert trials[0] in find(driver, "main, #root").text.replace("\n", " ")
 
 
@@ -95,7 +95,7 @@ def test_the_charts_of_our_view_show_settings_as_numbers_and_conditional_ones_ap
     ]
     ticks = driver.find_element("css selector", ".parcoords svg").text.split("\n")
     assert {"0.002", "0.004"} <= set(ticks), "numbers, not one tick for each text"
-    both = {"x": "validation_oracle", "y": "student_accuracy", "points": 10}  # of the trials that have both
+    both = {"x": "validation_oracle", "y": "student_accuracy", "positions": 10}  # of the trials that have both
     wait(driver, lambda: both in pages.plots(driver), "validation against test")
     sections = find(driver, "main, #root").text
     for title in ("Settings of all trials", "Settings of confidence", "Validation, test and PGR"):
@@ -105,7 +105,7 @@ def test_the_charts_of_our_view_show_settings_as_numbers_and_conditional_ones_ap
 def test_the_best_so_far_is_a_curve_for_each_pairing(driver: Any, trials: list[str]) -> None:
     pages.follow(driver, "best so far")
     # A point for each ended trial of the pairing, whether it got further or not.
-    wait(driver, lambda: [plot["points"] for plot in pages.plots(driver)] == [6] * 4, "four curves")
+    wait(driver, lambda: [plot["positions"] for plot in pages.plots(driver)] == [6] * 4, "four curves")
     text = " ".join(find(driver, "main, #root").text.split())  # the lines of a heading depend on its width
     assert text.index("best_validation (2)") < text.index("pgr_of_best (2)")
     assert "minilm-0 to minilm-2" in text
