@@ -10,11 +10,11 @@ from w2s_ray.planning.jobs import Job, Trial, Workload, critical_path
 from w2s_ray.planning.simulate import simulate
 from w2s_ray.spec.cluster import Cluster, NodeType
 
-QUICK: dict[str, Any] = {"process_seconds": 0, "trial_seconds": 0, "startup_seconds": 100, "idle_seconds": 50}
+QUICK: dict[str, Any] = {"process_seconds": 0, "trial_seconds": 0, "driver_seconds": 0, "idle_minutes": 1}
 
 
 def cluster(**node: Any) -> Cluster:
-    return Cluster(nodes={"cpu": NodeType(cpus=1, **node)}, **QUICK)
+    return Cluster(nodes={"cpu": NodeType(cpus=1, startup_minutes=2, **node)}, **QUICK)
 
 
 def job(key: str, seconds: float, *needs: str, **other: Any) -> Job:
@@ -49,19 +49,19 @@ def test_a_trial_waits_for_the_results_of_all_before_its_window() -> None:
 def test_nodes_are_asked_for_in_one_step_and_let_go_when_idle() -> None:
     made = work(job("a", 10), job("b", 200), trials=(("a", "b"),))
     schedule = simulate(made, cluster(min=0, max=5))
-    assert schedule.seconds == 100 + 200
-    assert [(node.asked, node.up, node.gone) for node in schedule.nodes] == [(0, 100, 160), (0, 100, None)]
+    assert schedule.seconds == 120 + 200
+    assert [(node.asked, node.up, node.gone) for node in schedule.nodes] == [(0, 120, 190), (0, 120, None)]
 
 
 def test_a_lost_node_costs_the_work_since_the_last_checkpoint() -> None:
-    # The first node is lost at a time t that the seed gives; 100 s later another is up and does what is left.
+    # The first node is lost at a time t that the seed gives; 120 s later another is up and does what is left.
     made = work(job("a", 3600, checkpoint_seconds=60), trials=(("a",),))
     schedule = simulate(made, cluster(max=1, preemptions_per_hour=1.0))
     lost = [one for one in schedule.tries if one.lost]
     assert lost, "the seed takes no node away; choose another"
     kept = sum((one.end - one.start) // 60 * 60 for one in lost)
     assert schedule.tries[-1].end - schedule.tries[-1].start == pytest.approx(3600 - kept)
-    assert schedule.seconds == pytest.approx(100 * (1 + len(lost)) + sum(one.end - one.start for one in schedule.tries))
+    assert schedule.seconds == pytest.approx(120 * (1 + len(lost)) + sum(one.end - one.start for one in schedule.tries))
 
 
 def test_what_no_node_type_has_is_refused_with_its_name() -> None:

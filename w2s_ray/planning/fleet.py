@@ -2,15 +2,19 @@
 
 As in Ray: work without GPUs avoids nodes with them, the oldest node that has room is taken, a group of workers gets all
 its places or none. The autoscaler sees all waiting work at once, counts what the nodes that are starting will hold, and
-asks for the rest in one step, the cheapest type that fits first.
+asks for the rest in one step. Of the types that fit it takes the cheapest; Ray's own takes the one that the work fills
+best, which is the same where bigger nodes cost more.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from w2s_ray.planning.jobs import Job, fits
 from w2s_ray.spec.cluster import Cluster, NodeType
+
+_Place = TypeVar("_Place")
 
 
 @dataclass
@@ -39,6 +43,19 @@ class Node:
             self.free[name] = self.free.get(name, 0.0) - sign * amount
 
 
+@dataclass
+class _Room:
+    """What is free on a node that is there or asked for, while the autoscaler counts."""
+
+    kind: str
+    type: NodeType
+    free: dict[str, float]
+
+    def take(self, job: Job, sign: int = 1) -> None:
+        for name, amount in job.demand.items():
+            self.free[name] = self.free.get(name, 0.0) - sign * amount
+
+
 class Fleet:
     """All nodes that were ever there, in the order in which they were asked for."""
 
@@ -48,8 +65,8 @@ class Fleet:
 
     def launch(self, kind: str, now: float, *, at_once: bool = False) -> Node:
         """Asks for a node, which is up after the start-up time; those of `min` are there from the beginning."""
-        up = now if at_once else now + self.cluster.startup_seconds
         type_ = self.cluster.nodes[kind]
+        up = now if at_once else now + 60 * type_.startup_minutes
         node = Node(len(self.nodes), kind, type_, now, up, dict(type_.capacity), idle_since=up)
         self.nodes.append(node)
         return node
@@ -60,12 +77,16 @@ class Fleet:
 
     def place(self, job: Job, now: float) -> list[Node] | None:
         """Returns a node for each worker of `job` and takes the places; None where they are not free."""
-        up = [node for node in self.alive() if node.is_up(now)]
-        places = _places(job, [(node, node.free) for node in up])
-        if places is None:
+        places: list[Node] = []
+        for node in _preferred(job, [one for one in self.alive() if one.is_up(now)], lambda one: one.type):
+            while len(places) < job.workers and node.kind in job.seconds and fits(job.demand, node.free):
+                node.take(job)
+                places.append(node)
+        if len(places) < job.workers:
+            for node in places:
+                node.take(job, -1)
             return None
         for node in places:
-            node.take(job)
             node.running.add(job.key)
         return places
 
@@ -79,40 +100,46 @@ class Fleet:
         counts = Counter(node.kind for node in self.alive())
         short = [kind for kind, type_ in self.cluster.nodes.items() for _ in range(type_.min - counts[kind])]
         counts.update(short)
-        free = [(node.type, dict(node.free)) for node in self.alive()]
-        free += [(self.cluster.nodes[kind], dict(self.cluster.nodes[kind].capacity)) for kind in short]
+        free = [_Room(node.kind, node.type, dict(node.free)) for node in self.alive()]
+        free += [self._new(kind) for kind in short]
         asked, hopeless = list(short), set[tuple[object, ...]]()
         for job in waiting:
-            shape = (*sorted(job.demand.items()), job.workers, *sorted(job.seconds))
-            if shape in hopeless:
+            if job.shape in hopeless:
                 continue
-            more = self._with(job, free, counts)
+            more = self._reserve(job, free, counts)
             if more is None:
-                hopeless.add(shape)
+                hopeless.add(job.shape)
                 continue
             asked += more
             counts.update(more)
         return asked
 
-    def _with(self, job: Job, free: list[tuple[NodeType, dict[str, float]]], counts: Counter[str]) -> list[str] | None:
-        """Reserves places for `job` in `free`, which grows by the nodes that it takes; returns their types."""
-        more: list[str] = []
-        trial = [(type_, dict(held)) for type_, held in free]
-        left = job.workers
-        while left:
-            place = next((held for type_, held in _in_order(job, trial) if fits(job.demand, held)), None)
-            if place is None:
-                kind = self._cheapest(job, counts + Counter(more))
+    def _new(self, kind: str) -> "_Room":
+        type_ = self.cluster.nodes[kind]
+        return _Room(kind, type_, dict(type_.capacity))
+
+    def _reserve(self, job: Job, free: list["_Room"], counts: Counter[str]) -> list[str] | None:
+        """Takes places for `job` in `free`, which grows by the nodes that it needs; returns their types."""
+        taken: list[_Room] = []
+        more: list[_Room] = []
+        for room in _preferred(job, free, lambda one: one.type):
+            while len(taken) < job.workers and room.kind in job.seconds and fits(job.demand, room.free):
+                room.take(job)
+                taken.append(room)
+            if len(taken) == job.workers:
+                break
+        while len(taken) < job.workers:
+            if not (more and fits(job.demand, more[-1].free)):
+                kind = self._cheapest(job, counts + Counter(room.kind for room in more))
                 if kind is None:
+                    for room in taken:
+                        room.take(job, -1)
                     return None
-                more.append(kind)
-                trial.append((self.cluster.nodes[kind], dict(self.cluster.nodes[kind].capacity)))
-                continue
-            for name, amount in job.demand.items():
-                place[name] = place.get(name, 0.0) - amount
-            left -= 1
-        free[:] = trial
-        return more
+                more.append(self._new(kind))
+            more[-1].take(job)
+            taken.append(more[-1])
+        free += more
+        return [room.kind for room in more]
 
     def _cheapest(self, job: Job, counts: Mapping[str, int]) -> str | None:
         kinds = [
@@ -144,31 +171,18 @@ def _how_many(demand: Mapping[str, float], capacity: Mapping[str, float]) -> int
 
 
 def _words(demand: Mapping[str, float]) -> str:
-    shown = {name: amount / 1e9 if name == "memory" else amount for name, amount in demand.items() if amount}
-    return ", ".join(f"{amount:g} {'GB of ' if name == 'memory' else ''}{name}" for name, amount in shown.items())
+    return " and ".join(f"{amount:g} {name}" for name, amount in demand.items() if amount)
 
 
-def _places(job: Job, free: Sequence[tuple[Node, dict[str, float]]]) -> list[Node] | None:
-    if job.workers == 1:
-        one = next((node for node, held in _nodes_in_order(job, free) if fits(job.demand, held)), None)
-        return None if one is None else [one]
-    left = [(node, dict(held)) for node, held in free]
-    places: list[Node] = []
-    for node, held in _nodes_in_order(job, left):
-        while len(places) < job.workers and fits(job.demand, held):
-            places.append(node)
-            for name, amount in job.demand.items():
-                held[name] = held.get(name, 0.0) - amount
-    return places if len(places) == job.workers else None
-
-
-def _nodes_in_order(job: Job, free: Sequence[tuple[Node, dict[str, float]]]) -> list[tuple[Node, dict[str, float]]]:
-    able = [one for one in free if one[0].kind in job.seconds]
-    return sorted(able, key=lambda one: _wastes_gpu(job, one[0].type))
-
-
-def _in_order(job: Job, free: Sequence[tuple[NodeType, dict[str, float]]]) -> list[tuple[NodeType, dict[str, float]]]:
-    return sorted(free, key=lambda one: _wastes_gpu(job, one[0]))
+def _preferred(job: Job, places: Iterable[_Place], type_of: Callable[[_Place], NodeType]) -> Iterator[_Place]:
+    """Yields those first whose GPUs the job would not leave idle, each kind in its order."""
+    wasteful: list[_Place] = []
+    for place in places:
+        if _wastes_gpu(job, type_of(place)):
+            wasteful.append(place)
+        else:
+            yield place
+    yield from wasteful
 
 
 def _wastes_gpu(job: Job, type_: NodeType) -> bool:

@@ -6,6 +6,7 @@ trial n is asked when the trials 0 to n - W have all ended, as in `w2s_ray.searc
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 _CLOSE = 1e-9  # two float sums of the same fractions
 
@@ -21,6 +22,7 @@ class Job:
         workers: that must all have a place at the same time.
         needs: keys of the jobs that come first.
         checkpoint_seconds: between two points that a lost job goes on from; None: it starts anew.
+        label: what people read.
     """
 
     key: str
@@ -35,6 +37,11 @@ class Job:
     def fastest(self) -> float:
         """Seconds on the node type that takes the fewest."""
         return min(self.seconds.values())
+
+    @cached_property
+    def shape(self) -> tuple[object, ...]:
+        """What decides where it finds a place: where one job of a shape has none, no other of that shape has."""
+        return (*sorted(self.demand.items()), self.workers, *sorted(self.seconds))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ away loses its jobs back to their last checkpoint. The same seed gives the same 
 import heapq
 import itertools
 import random
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from w2s_ray.planning.fleet import Fleet, Node, capacity_problem
@@ -64,6 +65,12 @@ class _Simulation:
     def __post_init__(self) -> None:
         self.fleet = Fleet(self.cluster)
         self.count = itertools.count()
+        self.readers: dict[str, list[str]] = defaultdict(list)  # job to those that need it
+        for job in self.work.jobs.values():
+            for needed in job.needs:
+                self.readers[needed].append(job.key)
+        self.next_ask = self.cluster.driver_seconds
+        self.at(self.next_ask, "driver")
         for kind, type_ in self.cluster.nodes.items():
             for _ in range(type_.min):
                 self.launch(kind, at_once=True)
@@ -98,7 +105,7 @@ class _Simulation:
                 self.end(of, lost=False)
         elif isinstance(of, Node) and of.gone is None:
             if what == "up":
-                self.at(self.now + self.cluster.idle_seconds, "idle", of)
+                self.at(self.now + 60 * self.cluster.idle_minutes, "idle", of)
             elif what == "lost":
                 of.gone = self.now
                 for key in sorted(of.running):
@@ -107,7 +114,7 @@ class _Simulation:
                 of.gone = self.now
 
     def is_idle(self, node: Node) -> bool:
-        rested = self.now - node.idle_since >= self.cluster.idle_seconds - 1e-6
+        rested = self.now - node.idle_since >= 60 * self.cluster.idle_minutes - 1e-6
         return not node.running and rested and self.fleet.is_above_min(node)
 
     def ask(self) -> None:
@@ -142,15 +149,23 @@ class _Simulation:
         self.wanted.add(key)
         for needed in self.work.jobs[key].needs:
             self.want(needed)
-        if all(needed in self.done for needed in self.work.jobs[key].needs):
+        if self.is_ready(key):
             self.waiting.append(key)
 
+    def is_ready(self, key: str) -> bool:
+        return all(needed in self.done for needed in self.work.jobs[key].needs)
+
     def place(self) -> None:
-        for key in list(self.waiting):
-            nodes = self.fleet.place(self.work.jobs[key], self.now)
-            if nodes is not None:
-                self.waiting.remove(key)
-                self.start(self.work.jobs[key], nodes)
+        left, hopeless = list[str](), set[tuple[object, ...]]()
+        for key in self.waiting:
+            job = self.work.jobs[key]
+            nodes = None if job.shape in hopeless else self.fleet.place(job, self.now)
+            if nodes is None:
+                hopeless.add(job.shape)
+                left.append(key)
+            else:
+                self.start(job, nodes)
+        self.waiting = left
 
     def start(self, job: Job, nodes: list[Node]) -> None:
         is_new = any(len(node.running) > node.processes for node in nodes)
@@ -170,7 +185,7 @@ class _Simulation:
                 node.busy[name] += amount * taken  # type: ignore[assignment]
             node.idle_since = self.now
         for node in {node.number: node for node in run.nodes}.values():
-            self.at(self.now + self.cluster.idle_seconds, "idle", node)
+            self.at(self.now + 60 * self.cluster.idle_minutes, "idle", node)
         del self.runs[job.key]
         self.tries.append(Try(job.key, tuple(node.number for node in run.nodes), run.start, self.now, lost))
         if lost:
@@ -178,9 +193,7 @@ class _Simulation:
             self.waiting.append(job.key)
             return
         self.done.add(job.key)
-        for other in self.work.jobs.values():
-            if other.key in self.wanted and job.key in other.needs and all(one in self.done for one in other.needs):
-                self.waiting.append(other.key)
+        self.waiting += [other for other in self.readers[job.key] if other in self.wanted and self.is_ready(other)]
 
     def kept(self, run: _Run) -> float:
         """The share of the whole job that the checkpoints of a lost run hold."""
