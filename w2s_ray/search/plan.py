@@ -83,7 +83,7 @@ class Plan:
 def make_plan(sweep: Sweep, store: Store) -> Plan:
     """Lays out the sweep. Reads the study and the store, downloads and writes nothing."""
     parts = Parts(sweep)
-    known = _known_experiments(parts, store)
+    known = known_experiments(parts, store)
     graphs = [stages_of(parts, experiment) for experiment in known]
     stages = list(walk(*(stage for graph in graphs for of_role in graph.values() for stage in of_role)))
     stored = {stage.address: store.read(stage.address) for stage in stages}
@@ -108,7 +108,7 @@ def make_plan(sweep: Sweep, store: Store) -> Plan:
     )
 
 
-def _known_experiments(parts: Parts, store: Store) -> list[Experiment]:
+def known_experiments(parts: Parts, store: Store) -> list[Experiment]:
     """The trials asked so far, then the defaults that are still to be asked, within the budget."""
     sweep = parts.sweep
     trials = read_trials(journal_path(store, sweep.name), study_names(parts))

@@ -252,7 +252,7 @@ class Study:
             study.enqueue_trial(proposal)
         is_new = self._trial_id(number) is None or self._frozen(number).state == TrialState.WAITING
         trial = study.ask() if is_new else self._open_trial(number)
-        self._suggest(trial, self._pairing(number))
+        suggest_all(trial, self.sweep, self._pairing(number))
         experiment = self.experiment(number)
         stages = {
             role: [one.address for one in of_role] for role, of_role in stages_of(self._parts, experiment).items()
@@ -278,14 +278,6 @@ class Study:
     def _varies(self, name: str) -> bool:
         return self.sweep.space[name].varies
 
-    def _suggest(self, trial: optuna.Trial, pairing: Pairing) -> None:
-        method = self._methods[0]
-        if len(self._methods) > 1:
-            method = trial.suggest_categorical("method", self._methods)
-        for name, dimension in self.sweep.space.items():
-            if dimension.varies and dimension.exists(name, method, pairing.name):
-                suggest(trial, name, dimension)
-
     def _write(self, number: int, outcome: Outcome) -> None:
         trial, there = self._open_trial(number), self._frozen(number).intermediate_values
         for step, value in sorted(outcome.intermediate.items()):
@@ -303,6 +295,17 @@ class Study:
             study.tell(trial, outcome.values[objective])
         else:
             study.tell(trial, state=TrialState.PRUNED if outcome.state == "pruned" else TrialState.FAIL)
+
+
+def suggest_all(trial: optuna.Trial, sweep: Sweep, pairing: Pairing) -> None:
+    """Asks Optuna for a method and for every varying dimension that exists for it."""
+    methods = tuple(sweep.methods)
+    method = methods[0]
+    if len(methods) > 1:
+        method = trial.suggest_categorical("method", methods)
+    for name, dimension in sweep.space.items():
+        if dimension.varies and dimension.exists(name, method, pairing.name):
+            suggest(trial, name, dimension)
 
 
 def suggest(trial: optuna.Trial, name: str, dimension: Dimension) -> None:

@@ -24,7 +24,7 @@ class NodeType(Frozen):
     startup_minutes: float = Field(default=3, ge=0, description="from asking for a node until Ray runs on it")
     preemptions_per_hour: float = Field(default=0, ge=0, description="how often a node is taken away; 0: on demand")
     speed: float = Field(default=1, gt=0, description="relative to the machine that measured the store's stages")
-    tflops_per_cpu: float = Field(default=0.05, gt=0, description="peak of one CPU, for stages that nothing measured")
+    tflops_per_cpu: float = Field(default=0.2, gt=0, description="peak of one CPU, for stages that nothing measured")
     tflops_per_gpu: float | None = Field(
         default=None, gt=0, description="peak of one GPU at the stages' precision; required with gpus"
     )
