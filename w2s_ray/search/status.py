@@ -1,13 +1,16 @@
 """How far a sweep is, from the study and the store."""
 
 import json
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from w2s_ray.search.budget import account
 from w2s_ray.search.lease import Holder, holder
 from w2s_ray.search.record import COMPLETE, FAILED, PRUNED, RUNNING, SweepRecord, TrialRecord
+from w2s_ray.stages.spent import Meter
 
 _ENDS = {
     "died": "stages whose process died",
@@ -26,6 +29,7 @@ class Status:
         reused: how often a trial found a model trained, or being trained, for another trial, seed or sweep.
         failed: the failed trials.
         retried: tries of stages that ended badly and were made again, by what ended them.
+        budget: how much of the sweep's budget is used; empty without one.
     """
 
     sweep: str
@@ -36,6 +40,7 @@ class Status:
     held_by: Holder | None
     failed: tuple[TrialRecord, ...]
     retried: dict[str, int]
+    budget: str = ""
 
     def to_json(self) -> dict[str, object]:
         """Returns the stable form of `w2s status --json`."""
@@ -53,6 +58,8 @@ class Status:
             "trials  " + ", ".join(f"{count} {state}" for state, count in self.trials.items()),
             f"models  {self.trained} trained, {self.reused} times reused",
         ]
+        if self.budget:
+            lines.append(f"budget  {self.budget}")
         if self.state == "interrupted":
             lines.append(f"resume  w2s resume {self.sweep}")
         if self.retried:
@@ -86,7 +93,18 @@ def status_of(record: SweepRecord) -> Status:
         held_by=held_by,
         failed=tuple(trial for trial in record.trials if trial.error),
         retried=Counter(str(line["verdict"]) for line in _tries(record) if line["again"]),
+        budget=_budget(record),
     )
+
+
+def _budget(record: SweepRecord) -> str:
+    budget = record.sweep.search.budget
+    if budget is None:
+        return ""
+    now = time.time()
+    used = Meter(record.store, record.sweep.name).used(now)
+    started = min((trial.started for trial in record.trials if trial.started is not None), default=None)
+    return account(budget, used, started)
 
 
 def _failures(trials: Iterable[TrialRecord]) -> Iterator[str]:

@@ -17,7 +17,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
@@ -40,6 +40,7 @@ _log = logging.getLogger("w2s_ray.search")
 _Written = TypeVar("_Written")
 _PAUSE_SECONDS = 2.0
 _SEEDS = "seeds"
+EARLY = "early"  # attribute of an open trial: the outcome whose turn has not come
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -104,6 +105,17 @@ class Study:
         """Whether every trial of the budget has its result in the study."""
         return self._told >= self.budget
 
+    @property
+    def has_more(self) -> bool:
+        """Whether a trial could be asked for, now or once results are told."""
+        return bool(self._adopted) or self._asked < self.budget
+
+    @property
+    def started(self) -> float | None:
+        """When the first trial was asked for, in seconds since the epoch; None if none ever was."""
+        first = self._frozen(0).datetime_start if self._asked else None
+        return first.timestamp() if first else None
+
     def ask(self) -> Experiment | None:
         """Returns the next trial: one left open by a dead driver, or a new one; None while results are awaited."""
         width = self.sweep.search.parallelism
@@ -115,6 +127,18 @@ class Study:
         """Takes a trial's result; returns the trials whose results thereby entered the study, in order."""
         self._outcomes[number] = outcome
         return self._durably(self._flush)
+
+    def show_early(self) -> None:
+        """Writes results whose turn has not come beside their trials: readers see them, and the search does not.
+
+        For a search that ends before its budget of trials; a later driver takes these trials up like any open one.
+        """
+
+        def write() -> None:
+            for number, outcome in self._outcomes.items():
+                self._open_trial(number).set_user_attr(EARLY, {**asdict(outcome), "time": time.time()})
+
+        self._durably(write)
 
     def experiment(self, number: int) -> Experiment:
         """Returns what an asked trial tries."""

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from w2s_ray.spec.base import Frozen
+from w2s_ray.spec.budget import Budget
 
 
 class Objective(Frozen):
@@ -40,6 +41,7 @@ class Search(Frozen):
     )
     seed: int = Field(default=0, ge=0)
     failures_in_a_row: int = Field(default=5, ge=1, description="failed trials after which the sweep stops")
+    budget: Budget | None = None
 
 
 class Tracking(Frozen):
