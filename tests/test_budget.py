@@ -1,4 +1,4 @@
-"""A sweep with a budget, from the command line: it stops early, says so, and with a larger one ends as if it had none."""
+"""A sweep with a budget, from the command line: it stops early, says so, and with a larger one ends as without."""
 
 import json
 import os

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from w2s_ray.search.folder import journal_path, load_record, load_spec
 from w2s_ray.search.lease import holder
-from w2s_ray.search.record import COMPLETE, SweepRecord
+from w2s_ray.search.record import COMPLETE, ENDED, SweepRecord
 from w2s_ray.stages.store import Store
 from w2s_ray.units import in_time
 

@@ -67,9 +67,7 @@ def deadline_after(deadline: str, start: datetime) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(
-            "deadline is a duration, as in 90m, 8h or 2d, or a time, as in '2027-01-31T18:00+01:00'"
-        ) from None
+        raise ValueError(f"a deadline is a duration, as in 90m, 8h or 2d, or a time, as in {_EXAMPLE}") from None
     if moment.tzinfo is None:
         raise ValueError(f"the deadline needs its zone, as in '{deadline}+01:00' or '{deadline}Z'")
     return moment
