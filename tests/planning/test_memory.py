@@ -82,7 +82,7 @@ def test_a_node_type_without_the_memory_is_warned_about(monkeypatch: pytest.Monk
         node = NodeType(cpus=4, gpus=1, gpu_memory=memory, tflops_per_gpu=10)
         problem = of(sweep(resources=gpu), "b (full)", Cluster(nodes={"big": node})).problem
         assert (problem == "") == fits
-    assert "more than a worker's share of big; lower micro_batch" in problem
+    assert "more than a worker's share of big; lower micro_batch, or add larger nodes" in problem
     for cpus, fits in ((1, True), (2, False)):  # two workers of one CPU each share a node's memory
         node = NodeType(cpus=cpus, memory=1.5 * need / 1e9)
         assert (of(sweep(), "b (full)", Cluster(nodes={"small": node})).problem == "") == fits

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from w2s_ray.planning.outlook import plan_on
-from w2s_ray.spec import Sweep, yaml
+from w2s_ray.planning.several import plan_all_on
+from w2s_ray.spec import Sweep, replace, yaml
 from w2s_ray.spec.cluster import Cluster
 from w2s_ray.spec.problems import SpecError
+from w2s_ray.spec.several import Several
 from w2s_ray.stages.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -116,6 +118,18 @@ def test_the_command_shows_three_sizes_and_starts_nothing(sweep: Sweep, tmp_path
     }  # fmt: skip
     assert told["cluster"]["jobs"] == {"measured": 0, "modelled": 5}
     assert [path.name for path in tmp_path.iterdir()] == ["one.yaml"]
+
+
+def test_the_sweeps_of_a_file_add_up(sweep: Sweep, tmp_path: Path) -> None:
+    made = [replace(sweep, name=f"both-{seed}", task=replace(sweep.task, seed=seed)) for seed in (1, 2)]
+    cluster = Cluster.model_validate({"nodes": {"head": {"min": 1, "price": 1}, "worker": WORKER}, **EXACT})
+    several = Several("both", tuple(replace(one, store=str(tmp_path / "store")) for one in made))
+    told: Any = plan_all_on(several, cluster, {}).to_json()
+    alone = on(sweep, tmp_path).outlooks["as given"]
+    assert told["as_given"]["wall_seconds"] == pytest.approx(2 * alone.seconds, rel=1e-6)
+    assert told["as_given"]["cost"] == pytest.approx(2 * alone.cost, rel=1e-4)
+    assert list(told["sweeps"]) == ["both-1", "both-2"]
+    assert list(plan_all_on(several, cluster, {"both-1": "no data"}).plans) == ["both-2"]
 
 
 def test_a_mistake_in_the_clusters_file_is_answered_with_its_line(sweep: Sweep, tmp_path: Path) -> None:

@@ -112,6 +112,20 @@ def test_drawn_trials_are_the_same_each_time_and_differ_among_themselves(store: 
     assert len(set(drawn)) == 6
 
 
+def test_a_grid_search_draws_each_point_once(store: Store) -> None:
+    space = {"alpha": {"choice": [0.25, 0.5, 0.75], "when": {"method": "confidence"}}}
+    made = sweep(space=space, search={"trials": 10, "sampler": "grid"})
+    drawn = [(one.pairing, one.method, one.params.get("alpha")) for one in open_experiments(Parts(made), store)]
+    assert len(set(drawn)) == len(drawn) == 10, "five points of two pairings"
+
+
+def test_a_random_search_proposes_what_the_plan_drew(store: Store) -> None:
+    made = sweep(search={"trials": 12, "parallelism": 12, "sampler": "random"})
+    planned = open_experiments(Parts(made), store)
+    study = Study(Parts(made), journal_path(store, made.name))
+    assert [study.ask() for _ in range(12)] == planned
+
+
 def student_of(made: Sweep) -> Stage:
     return Parts(made).baseline("minilm-2", "student", 0, "ceiling")
 

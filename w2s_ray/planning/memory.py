@@ -164,7 +164,8 @@ def _problem_there(size: float, resources: Resources, cluster: Cluster) -> str:
     }
     if not able or any(_fits(size, resources, node) for node in able.values()):
         return ""  # where no node has the CPUs and GPUs, the simulation says so
-    return f"takes {in_bytes(size)}, more than a worker's share of {' or '.join(able)}; lower micro_batch"
+    nodes = " or ".join(able)
+    return f"takes {in_bytes(size)}, more than a worker's share of {nodes}; lower micro_batch, or add larger nodes"
 
 
 def _fits(size: float, resources: Resources, node: NodeType) -> bool:

@@ -84,8 +84,8 @@ class ClusterPlan:
 
     def path_text(self) -> str:
         """Returns what no number of nodes would shorten, and how the stages' times are known."""
-        longest = sorted(self.critical.jobs, key=lambda job: -job.fastest)[:_SHOWN]
-        named = ", ".join(f"{job.label} {in_time(job.fastest)}" for job in longest)
+        longest = sorted({job.label: job.fastest for job in self.critical.jobs}.items(), key=lambda one: -one[1])
+        named = ", ".join(f"{label} {in_time(seconds)}" for label, seconds in longest[:_SHOWN])
         return (
             f"critical path  {in_time(self.critical.seconds)} over {len(self.critical.jobs)} stages"
             f"{f'; the longest: {named}' if named else ''}\n"

@@ -1,8 +1,8 @@
 """A sweep as jobs and trials: what is not in the store yet, for the trials that have no result yet.
 
 Trials asked and every method's defaults are known. Those that the search would still propose are drawn at random from
-its space, with its seed: another sampler prefers other settings, and what it prefers nobody knows before. No trial is
-pruned here, so where there is a pruner a plan says the most that it can take.
+its space, with its seed, and a grid search's from its grid: any other sampler prefers what nobody knows before. No
+trial is pruned here, so where there is a pruner a plan says the most that it can take.
 """
 
 from collections import defaultdict
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import optuna
+from optuna.samplers import BaseSampler, RandomSampler
 
 from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.planning.jobs import Job, Trial, Workload, fits
@@ -68,16 +69,30 @@ def open_experiments(parts: Parts, store: Store) -> list[Experiment]:
     trials = read_trials(journal_path(store, sweep.name), study_names(parts))
     finished = {number for number, trial in trials if trial.state in FINISHED}
     known = known_experiments(parts, store)
-    drawn = [_drawn(sweep, number) for number in range(len(known), sweep.search.trials)]
-    return [one for one in (*known, *drawn) if one.number not in finished]
+    return [one for one in (*known, *_drawn(sweep, known)) if one.number not in finished]
 
 
-def _drawn(sweep: Sweep, number: int) -> Experiment:
+def _drawn(sweep: Sweep, known: Sequence[Experiment]) -> list[Experiment]:
+    """Returns what the search may propose beyond `known`, from a study of each pairing that lasts no longer."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    sampler = sampler_for(replace(sweep.search, sampler="random"), number, startup=0)
-    study = optuna.create_study(sampler=sampler)
-    suggest_all(study.ask(), sweep, sweep.pairings[number % len(sweep.pairings)])
-    return experiment_of(sweep, number, study.get_trials(deepcopy=False)[0])
+    search = sweep.search if sweep.search.sampler == "grid" else replace(sweep.search, sampler="random")
+    studies = [optuna.create_study() for _ in sweep.pairings]
+    for one in known:
+        params = {name: one.params[name] for name, dim in sweep.space.items() if dim.varies and name in one.params}
+        studies[one.number % len(studies)].enqueue_trial({"method": one.method, **params})
+        _proposal(sweep, studies, one.number, RandomSampler(seed=0))
+    numbers = range(len(known), sweep.search.trials)
+    return [_proposal(sweep, studies, number, sampler_for(search, number, startup=0)) for number in numbers]
+
+
+def _proposal(sweep: Sweep, studies: Sequence[optuna.Study], number: int, sampler: BaseSampler) -> Experiment:
+    """Returns trial `number`, which its study then takes for done."""
+    study = studies[number % len(studies)]
+    study.sampler = sampler
+    trial = study.ask()
+    suggest_all(trial, sweep, sweep.pairings[number % len(studies)])
+    study.sampler = RandomSampler(seed=0)  # a grid's wants to end an optimize loop that is not there
+    return experiment_of(sweep, number, study.tell(trial, 0.0))
 
 
 def _goes(stages: Iterable[Stage]) -> list[list[Stage]]:
