@@ -29,7 +29,7 @@ from w2s_ray.search.plan import make_plan
 from w2s_ray.search.progress import Progress
 from w2s_ray.search.record import COMPLETE, ENDED, SweepRecord
 from w2s_ray.search.signals import orderly_interrupts, signals_kept
-from w2s_ray.search.study import Outcome, Study
+from w2s_ray.search.study import FINISHED, Outcome, Study
 from w2s_ray.search.watch import watched
 from w2s_ray.spec import Problem, SpecError, Sweep, replace
 from w2s_ray.stages.collect import tidy
@@ -93,7 +93,7 @@ def run(
                 _fetch_assets(parts, store)
                 _search(parts, store, study, progress, tracker, allowance)
             tidy(store)
-            record = load_record(store, sweep)
+            record = load_record(store, sweep, live=False)  # a budget may leave trials of a dead driver open
             _say_what_is_left_out(record, study, allowance, progress)
             _make_missing(parts, record, progress)
             tracker.close(record, write_report(record, store.sweep_folder(sweep.name) / "report"))
@@ -115,7 +115,7 @@ def _open_study(parts: Parts, store: Store, progress: Progress, warm_start: str 
 
 
 def _allowance(sweep: Sweep, store: Store, study: Study) -> Allowance:
-    ended = sum(trial.state in ENDED for trial in load_record(store, sweep).trials)
+    ended = sum(trial.state in FINISHED for _, trial in study.trials())
     started = time.time() if study.started is None else study.started
     return Allowance(sweep.search.budget, Meter(store, sweep.name), started, ended)
 
