@@ -30,7 +30,8 @@ def w2s(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def sweep_in(folder: Path, **search: Any) -> Sweep:
     """One pairing, two methods, one seed, seven trials, two at a time; proposed at random."""
-    sweep = reduced_quickstart(methods={"naive": {}, "confidence": {}})
+    space = {"lr": {"log_uniform": [2e-4, 1e-2]}, "alpha": {"uniform": [0.1, 0.9]}}
+    sweep = reduced_quickstart(methods={"naive": {}, "confidence": {}}, space=space)
     changes = {"trials": TRIALS, "parallelism": 2, "sampler": "random", **search}
     return replace(
         sweep,
