@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from w2s_ray.stages.artifacts import CURVE, EXAMPLES, FEATURES, PREDICTIONS, Predictions, write_lines
+from w2s_ray.stages.artifacts import CURVE, EXAMPLES, FEATURES, PREDICTIONS, Examples, Predictions, write_lines
 from w2s_ray.stages.stage import Stage
 from w2s_ray.stages.store import Store
 
@@ -39,16 +39,21 @@ def _sleep(batch: list[Stage], store: Store, made_by: str, broker: Any) -> None:
 
 
 def _publish(stage: Stage, store: Store, made_by: str) -> None:
+    """Publishes what the report reads of a stage: forty examples, and guesses at them."""
     accuracy = 0.6 + int(stage.address[:4], 16) / 2**18
+    ids, classes = np.asarray([f"{n:04d}" for n in range(_EXAMPLES)]), np.arange(_EXAMPLES) % 2
+    splits = np.repeat(["weak", "student", "validation", "test"], _EXAMPLES // 4)
     with store.publish(stage, made_by) as draft:
-        if stage.kind in ("examples", "features"):
-            (draft.path / (EXAMPLES if stage.kind == "examples" else FEATURES)).write_bytes(b"")
+        if stage.kind == "examples":
+            Examples(ids, [f"text {name}" for name in ids], classes, splits, ("no", "yes")).write(draft.path / EXAMPLES)
+            draft.summary = {"rows": _EXAMPLES}
+            return
+        if stage.kind == "features":
+            (draft.path / FEATURES).write_bytes(b"")  # read by trainings alone
             return
         rows = [{"step": step, "validation_accuracy": accuracy - 1 / step} for step in _STEPS]
         write_lines(draft.path / CURVE, rows)
-        splits, scores = np.asarray(["validation", "test"] * (_EXAMPLES // 2)), np.linspace(0, 1, _EXAMPLES)
-        probabilities = np.stack([scores, 1 - scores], axis=1).astype(np.float32)
-        Predictions(np.asarray([f"{n:04d}" for n in range(_EXAMPLES)]), splits, probabilities).write(
-            draft.path / PREDICTIONS
-        )
+        guesses = np.random.default_rng(int(stage.address[:8], 16)).random(_EXAMPLES)
+        probabilities, told = np.stack([guesses, 1 - guesses], axis=1).astype(np.float32), splits != "weak"
+        Predictions(ids[told], splits[told], probabilities[told]).write(draft.path / PREDICTIONS)
         draft.summary = {**rows[-1], "test_accuracy": accuracy}
