@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 QUICKSTART = ROOT / "sweeps" / "quickstart.yaml"
 
 FROZEN_OPTIONS = {
-    "plan": {"--store", "--trials", "--json", "--help"},
+    "plan": {"--store", "--trials", "--cluster", "--json", "--help"},
     "run": {"--store", "--trials", "--warm-start", "--take-over", "--help"},
     "resume": {"--store", "--trials", "--take-over", "--address", "--insecure", "--help"},
     "status": {"--store", "--json", "--address", "--insecure", "--help"},

@@ -21,13 +21,13 @@ from w2s_ray.commands.finding import (
     with_options,
 )
 from w2s_ray.commands.handing_out import export_student, fail_by_mlflow, report_sweeps
+from w2s_ray.commands.planning import show_plan
 from w2s_ray.commands.running import interruptible, run_sweeps
 from w2s_ray.commands.saying import console, fail, show
 from w2s_ray.secrets import without_secrets
 from w2s_ray.spec import SpecError
 from w2s_ray.spec.several import Several
 from w2s_ray.spec.sweep import DEFAULT_STORE
-from w2s_ray.stages.store import Store
 
 app = typer.Typer(
     name="w2s",
@@ -69,20 +69,23 @@ TakeOver = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
 
-@app.command(epilog="Example: w2s plan sweeps/quickstart.yaml --json")
-def plan(spec: Spec, store: StoreOption = None, trials: Trials = None, as_json: AsJson = False) -> None:
+@app.command(epilog="Example: w2s plan sweeps/quickstart.yaml --cluster cluster/plan_aws.yaml")
+def plan(
+    spec: Spec,
+    store: StoreOption = None,
+    trials: Trials = None,
+    cluster_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--cluster",
+            help="Simulate the rest of it on this cluster, half and twice its nodes: time, cost, utilization.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Show what a sweep would do and what is already there. Starts nothing, downloads nothing."""
-    from w2s_ray.search.plan import make_plan
-    from w2s_ray.search.several import plan_all
-
-    several = with_options(load_spec_file(spec), store, trials)
-    if several.is_one:
-        made = make_plan(several.sweeps[0], Store(several.sweeps[0].store))
-        show(made.to_json() if as_json else made.to_text())
-        return
-    plans = plan_all(several)
-    show(plans.to_json() if as_json else plans.to_text())
-    raise typer.Exit(bool(plans.failed))
+    show_plan(with_options(load_spec_file(spec), store, trials), cluster_file, as_json)
 
 
 @app.command(epilog="Example: w2s run sweeps/quickstart.yaml --trials 48")

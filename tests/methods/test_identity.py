@@ -83,6 +83,13 @@ EXECUTION: dict[str, Any] = {
     "search.seed": 9,
     "search.failures_in_a_row": 9,
     "search.confirm": 2,
+    "search.budget.max_cpu_hours": 9.0,
+    "search.budget.max_gpu_hours": 9.0,
+    "search.budget.deadline": "9h",
+    # These two with each other.
+    "search.budget.max_cost": 9.0,
+    "search.budget.price.cpu": 9.0,
+    "search.budget.price.gpu": 9.0,
     "objective.labels": "weak",
     **{
         f"resources.{part}.{name}": value
@@ -188,6 +195,8 @@ def test_a_field_that_can_change_a_number_changes_an_address(field: str, data: d
 
 @pytest.mark.parametrize("field", EXECUTION)
 def test_a_field_of_execution_changes_no_address(field: str, data: dict[str, Any]) -> None:
+    if field.startswith(("search.budget.max_cost", "search.budget.price.")):
+        data = changed(changed(data, "search.budget.max_cost", 1.0), "search.budget.price", {"cpu": 1.0})
     other = changed(data, field, EXECUTION[field])
     assert Sweep.model_validate(other) != Sweep.model_validate(data), "the table holds the value that it has"
     assert addresses(other) == addresses(data)

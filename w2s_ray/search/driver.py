@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import shutil
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,19 +21,21 @@ from w2s_ray import tasks
 from w2s_ray.assets import is_local, locate
 from w2s_ray.methods import Experiment, Parts, plan_stages, stages_of
 from w2s_ray.report import write_report
+from w2s_ray.search.budget import Allowance
 from w2s_ray.search.folder import LiveRecord, journal_path, load_record, save_spec
 from w2s_ray.search.fresh_seeds import confirm, unconfirmed
 from w2s_ray.search.known_stores import remember
 from w2s_ray.search.lease import lease
 from w2s_ray.search.plan import make_plan
 from w2s_ray.search.progress import Progress
-from w2s_ray.search.record import COMPLETE, SweepRecord
+from w2s_ray.search.record import COMPLETE, ENDED, SweepRecord
 from w2s_ray.search.signals import orderly_interrupts, signals_kept
-from w2s_ray.search.study import Outcome, Study
+from w2s_ray.search.study import FINISHED, Outcome, Study
 from w2s_ray.search.watch import watched
 from w2s_ray.spec import Problem, SpecError, Sweep, replace
 from w2s_ray.stages.collect import tidy
 from w2s_ray.stages.errors import cause_of, store_errors
+from w2s_ray.stages.spent import Meter
 from w2s_ray.stages.stage import walk
 from w2s_ray.stages.store import Store
 from w2s_ray.tracking import BackgroundTracker, tracking_uri
@@ -87,12 +90,14 @@ def run(
             study = _open_study(parts, store, progress, warm_start)
             live = LiveRecord(study, store)
         progress.plan(make_plan(sweep, store))
+        allowance = _allowance(sweep, store, study)
         with _tracking(sweep, store) as tracker:
-            if not study.finished or unconfirmed(live.now()):
+            if allowance.refusal() is None and (not study.finished or unconfirmed(live.now())):
                 _fetch_assets(parts, store)
-                _search(parts, store, study, live, progress, tracker)
+                _search(parts, store, study, live, progress, tracker, allowance)
             tidy(store)
-            record = load_record(store, sweep)
+            record = load_record(store, sweep, live=False)  # a budget may leave trials of a dead driver open
+            _say_what_is_left_out(record, study, allowance, progress)
             _make_missing(parts, record, progress)
             tracker.close(record, write_report(record, store.sweep_folder(sweep.name) / "report"))
         return record
@@ -112,6 +117,24 @@ def _open_study(parts: Parts, store: Store, progress: Progress, warm_start: str 
     return study
 
 
+def _allowance(sweep: Sweep, store: Store, study: Study) -> Allowance:
+    ended = sum(trial.state in FINISHED for _, trial in study.trials())
+    started = time.time() if study.started is None else study.started
+    return Allowance(sweep.search.budget, Meter(store, sweep.name), started, ended)
+
+
+def _say_what_is_left_out(record: SweepRecord, study: Study, allowance: Allowance, progress: Progress) -> None:
+    refusal = None if study.finished else allowance.refusal()
+    if refusal is None:
+        return
+    trials = record.sweep.search.trials
+    left = trials - sum(trial.state in ENDED for trial in record.trials)
+    progress.say(
+        f"[yellow]budget[/yellow]: {left} of {trials} trials are left out: {refusal}. "
+        "A larger search.budget and the same command carry on"
+    )
+
+
 def _fetch_assets(parts: Parts, store: Store) -> None:
     """Downloads what unfinished stages read, before Ray starts, so that progress and errors are seen at once."""
     fresh = plan_stages(parts.with_fresh_seeds()) if parts.sweep.search.confirm else []
@@ -128,9 +151,15 @@ def _fetch_assets(parts: Parts, store: Store) -> None:
 
 
 def _search(
-    parts: Parts, store: Store, study: Study, live: LiveRecord, progress: Progress, tracker: BackgroundTracker
+    parts: Parts,
+    store: Store,
+    study: Study,
+    live: LiveRecord,
+    progress: Progress,
+    tracker: BackgroundTracker,
+    allowance: Allowance,
 ) -> None:
-    """Runs Tune over the study until the budget of finished trials is reached, then confirms the winners."""
+    """Runs Tune until enough trials have finished, or the sweep's budget allows no more; then confirms the winners."""
     sweep = parts.sweep
     with _ray(progress, _again(parts.sweep, store)) as ray:
         from w2s_ray.search.searcher import StudySearcher
@@ -155,15 +184,17 @@ def _search(
             progress.say(f"[red]{escape(reason)}[/red] Carry on with: {_again(sweep, store)}")
             os._exit(1)
 
-        searcher = StudySearcher(study, on_end, sweep.search.failures_in_a_row)
+        searcher = StudySearcher(study, on_end, sweep.search.failures_in_a_row, allowance)
         scratch = _scratch(store, sweep.name)
         try:
             with watched(ray, on_loss), progress.watching(running, study.left):
-                while not (study.finished or searcher.gave_up):
+                while not (study.finished or searcher.gave_up or allowance.refusal()):
                     _fit(_tuner(sweep, store, broker, searcher, scratch), store)
                     shutil.rmtree(scratch, ignore_errors=True)
-                if not searcher.gave_up:
+                if study.finished and not searcher.gave_up:
                     confirm(live, study, broker, progress)
+            if not searcher.gave_up:
+                study.show_early()
         except KeyboardInterrupt:
             with contextlib.suppress(ray.exceptions.RayError):
                 ray.get(broker.drain.remote(), timeout=_DRAIN_SECONDS)

@@ -14,7 +14,7 @@ from w2s_ray.search.confirmation import Confirmation, confirmations_in
 from w2s_ray.search.journal import damage_named
 from w2s_ray.search.naming import load_names
 from w2s_ray.search.record import COMPLETE, FAILED, INTERRUPTED, PRUNED, RUNNING, SweepRecord, TrialRecord
-from w2s_ray.search.study import FINISHED, Study, experiment_of, numbered, read_studies
+from w2s_ray.search.study import EARLY, FINISHED, Study, experiment_of, numbered, read_studies
 from w2s_ray.spec import Sweep, yaml
 from w2s_ray.stages.fingerprint import address_of
 from w2s_ray.stages.store import Store
@@ -121,6 +121,8 @@ def _trial_record(sweep: Sweep, number: int, trial: FrozenTrial) -> TrialRecord:
     experiment = experiment_of(sweep, number, trial)
     pairing = sweep.pairing(experiment.pairing)
     stages = json.loads(trial.user_attrs.get("stages", "{}"))
+    early = None if trial.state in FINISHED else trial.user_attrs.get(EARLY)
+    ended = trial.user_attrs if early is None else early
     return TrialRecord(
         number=number,
         pairing=pairing.name,
@@ -129,12 +131,14 @@ def _trial_record(sweep: Sweep, number: int, trial: FrozenTrial) -> TrialRecord:
         method=experiment.method,
         params=experiment.params,
         default=experiment.default,
-        state=_STATES[trial.state],
-        values={judge: float(value) for judge, value in trial.user_attrs.get("values", {}).items()},
-        intermediate=trial.intermediate_values,
+        state=_STATES[trial.state] if early is None else early["state"],
+        values={judge: float(value) for judge, value in ended.get("values", {}).items()},
+        intermediate=trial.intermediate_values
+        if early is None
+        else {int(step): value for step, value in early["intermediate"].items()},
         stages={role: tuple(map(sys.intern, addresses)) for role, addresses in stages.items()},  # most are shared
         started=trial.datetime_start.timestamp() if trial.datetime_start else None,
-        finished=trial.datetime_complete.timestamp() if trial.datetime_complete else None,
-        error=trial.user_attrs.get("error"),
-        traceback=trial.user_attrs.get("traceback"),
+        finished=trial.datetime_complete.timestamp() if trial.datetime_complete else ended.get("time"),
+        error=ended.get("error"),
+        traceback=ended.get("traceback"),
     )

@@ -36,7 +36,7 @@ def bytes_of(to_run: Sequence[Stage], sweep: Sweep) -> int | None:
 
     None where the size of a model is not known before it is downloaded.
     """
-    sizes = [_size(stage, _rows(sweep)) for stage in to_run]
+    sizes = [_size(stage, rows_of(sweep)) for stage in to_run]
     if any(size is None for size in sizes):
         return None
     weights = sorted((_weights(stage) or 0 for stage in to_run), reverse=True)
@@ -49,7 +49,8 @@ def free_bytes(root: Path) -> int:
     return shutil.disk_usage(next(folder for folder in (root, *root.parents) if folder.exists())).free
 
 
-def _rows(sweep: Sweep) -> int:
+def rows_of(sweep: Sweep) -> int:
+    """Returns the examples of all splits; a test split of all the rest counts as many as the student's half."""
     splits = sweep.task.splits
     return splits.weak + splits.student + splits.validation + (splits.test or splits.student)
 

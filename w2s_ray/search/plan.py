@@ -14,7 +14,7 @@ from w2s_ray.search.folder import experiment_in, read_record
 from w2s_ray.search.forecast import bytes_of, free_bytes, seconds_of
 from w2s_ray.search.foresee import foresee, trainings_in, walk_all
 from w2s_ray.search.naming import study_names
-from w2s_ray.search.record import COMPLETE, FAILED, PRUNED, SweepRecord
+from w2s_ray.search.record import ENDED, SweepRecord
 from w2s_ray.spec import Sweep
 from w2s_ray.spec.method import PROBE_PARAMETERS, methods_with
 from w2s_ray.stages.stage import Stage
@@ -105,8 +105,8 @@ def make_plan(sweep: Sweep, store: Store) -> Plan:
     """Lays out the sweep. Reads the study and the store, downloads and writes nothing."""
     parts = Parts(sweep)
     record = read_record(store, sweep, study_names(parts))
-    is_over = sum(trial.state in (COMPLETE, PRUNED, FAILED) for trial in record.trials) >= sweep.search.trials
-    known = _known_experiments(record)
+    is_over = sum(trial.state in ENDED for trial in record.trials) >= sweep.search.trials
+    known = known_experiments(record)
     graphs = [stages_of(parts, experiment) for experiment in known]
     searched = {stage.address: stage for stage in walk_all(*graphs)}
     fresh = foresee(record, known, searched, is_over=is_over)
@@ -136,7 +136,7 @@ def make_plan(sweep: Sweep, store: Store) -> Plan:
     )
 
 
-def _known_experiments(record: SweepRecord) -> list[Experiment]:
+def known_experiments(record: SweepRecord) -> list[Experiment]:
     """The trials asked so far, then the defaults that are still to be asked, within the budget."""
     sweep = record.sweep
     asked = list(map(experiment_in, record.trials))

@@ -10,6 +10,7 @@ from w2s_ray.spec.sweep import Sweep
 from w2s_ray.stages.store import Store
 
 COMPLETE, PRUNED, FAILED, RUNNING = "complete", "pruned", "failed", "running"
+ENDED = (COMPLETE, PRUNED, FAILED)
 INTERRUPTED = "interrupted"  # open in the study, with no driver that works on it; the next one takes it up
 
 

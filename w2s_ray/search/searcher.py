@@ -13,6 +13,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from w2s_ray.search.budget import Allowance
 from w2s_ray.search.study import Outcome, Study
 from w2s_ray.search.trial import OUTCOME, STEP, UNAVAILABLE, VALUE
 from w2s_ray.stages.errors import StoreUnavailableError
@@ -25,11 +26,15 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         study: the sweep's.
         on_end: called with each trial's number and outcome as it ends.
         failures_in_a_row: after so many nothing more is asked, and `gave_up` says why.
+        allowance: the sweep's budget, which may say no to a further trial.
     """
 
-    def __init__(self, study: Study, on_end: Callable[[int, Outcome], None], failures_in_a_row: int) -> None:
+    def __init__(
+        self, study: Study, on_end: Callable[[int, Outcome], None], failures_in_a_row: int, allowance: Allowance
+    ) -> None:
         super().__init__(metric=VALUE, mode="max")
         self._study = study
+        self._allowance = allowance
         self._on_end = on_end
         self._most_failures = failures_in_a_row
         self._failures = 0
@@ -38,19 +43,22 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self.intermediate: dict[str, dict[int, float]] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """Returns the next experiment, None while results are awaited, FINISHED when the budget is spent."""
+        """Returns the next experiment, None while results are awaited, FINISHED when nothing is left or allowed."""
         experiment = None
+        is_refused = self._study.has_more and self._allowance.refusal() is not None
         with self._giving_up():
-            experiment = None if self.gave_up else self._study.ask()
+            experiment = None if self.gave_up or is_refused else self._study.ask()
         if experiment is None:
-            is_over = not self.numbers and (self._study.finished or self.gave_up is not None)
+            is_over = not self.numbers and (self._study.finished or self.gave_up is not None or is_refused)
             return Searcher.FINISHED if is_over else None
         self.numbers[trial_id] = experiment.number
+        self._allowance.begin(trial_id)
         return {"experiment": asdict(experiment)}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tells the study. A trial that ended without an outcome was stopped by the pruner, or its process died."""
         number = self.numbers.pop(trial_id)
+        self._allowance.end(trial_id)
         steps = self.intermediate.pop(trial_id, {})
         if result is not None and OUTCOME in result:
             outcome = _outcome(json.loads(result[OUTCOME]))

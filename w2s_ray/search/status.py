@@ -1,14 +1,17 @@
 """How far a sweep is, from the study and the store."""
 
 import json
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from w2s_ray.search.budget import account
 from w2s_ray.search.confirmation import Confirmation
 from w2s_ray.search.lease import Holder, holder
-from w2s_ray.search.record import COMPLETE, FAILED, PRUNED, RUNNING, SweepRecord, TrialRecord
+from w2s_ray.search.record import COMPLETE, ENDED, FAILED, PRUNED, RUNNING, SweepRecord, TrialRecord
+from w2s_ray.stages.spent import Meter
 
 _ENDS = {
     "died": "stages whose process died",
@@ -29,6 +32,7 @@ class Status:
         retried: tries of stages that ended badly and were made again, by what ended them.
         to_confirm: the trials that are confirmed, or are to be once the budget is spent, with how far that is.
         fresh_seeds: those they are confirmed with; none if the spec asks for no confirmation.
+        budget: how much of the sweep's budget is used; empty without one.
     """
 
     sweep: str
@@ -41,6 +45,7 @@ class Status:
     retried: dict[str, int]
     to_confirm: tuple[tuple[TrialRecord, Confirmation | None], ...] = ()
     fresh_seeds: tuple[int, ...] = ()
+    budget: str = ""
 
     def to_json(self) -> dict[str, object]:
         """Returns the stable form of `w2s status --json`."""
@@ -61,6 +66,8 @@ class Status:
         ]
         if self.fresh_seeds:
             lines += _confirm_lines(self)
+        if self.budget:
+            lines.append(f"budget  {self.budget}")
         if self.state == "interrupted":
             lines.append(f"resume  w2s resume {self.sweep}")
         if self.retried:
@@ -96,12 +103,13 @@ def status_of(record: SweepRecord) -> Status:
         to_confirm=tuple((trial, record.confirmation(trial)) for trial in record.to_confirm()),
         fresh_seeds=record.sweep.fresh_seeds,
         retried=Counter(str(line["verdict"]) for line in _tries(record) if line["again"]),
+        budget=_budget(record),
     )
 
 
 def is_over(record: SweepRecord) -> bool:
     """Whether the budget is spent and every confirmation has ended, as far as the study tells."""
-    ended = sum(trial.state in (COMPLETE, PRUNED, FAILED) for trial in record.trials)
+    ended = sum(trial.state in ENDED for trial in record.trials)
     made = [record.confirmation(trial) for trial in record.to_confirm()]
     return ended >= record.sweep.search.trials and all(one and one.state in (COMPLETE, FAILED) for one in made)
 
@@ -121,6 +129,16 @@ def _confirm_lines(status: Status) -> Iterator[str]:
 def _ends_of(status: Status) -> Iterator[tuple[TrialRecord, str, str | None]]:
     for trial, made in status.to_confirm:
         yield trial, made.state if made else "waiting", made.error if made else None
+
+
+def _budget(record: SweepRecord) -> str:
+    budget = record.sweep.search.budget
+    if budget is None:
+        return ""
+    now = time.time()
+    used = Meter(record.store, record.sweep.name).used(now)
+    started = min((trial.started for trial in record.trials if trial.started is not None), default=None)
+    return account(budget, used, started)
 
 
 def _failures(trials: Iterable[TrialRecord]) -> Iterator[str]:

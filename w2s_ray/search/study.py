@@ -17,7 +17,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
@@ -41,6 +41,7 @@ _log = logging.getLogger("w2s_ray.search")
 _Written = TypeVar("_Written")
 _PAUSE_SECONDS = 2.0
 _SEEDS = "seeds"
+EARLY = "early"  # attribute of an open trial: the outcome whose turn has not come
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -105,6 +106,17 @@ class Study:
         """Whether every trial of the budget has its result in the study."""
         return self._told >= self.budget
 
+    @property
+    def has_more(self) -> bool:
+        """Whether a trial could be asked for, now or once results are told."""
+        return bool(self._adopted) or self._asked < self.budget
+
+    @property
+    def started(self) -> float | None:
+        """When the first trial was asked for, in seconds since the epoch; None if none ever was."""
+        first = self._frozen(0).datetime_start if self._asked else None
+        return first.timestamp() if first else None
+
     def ask(self) -> Experiment | None:
         """Returns the next trial: one left open by a dead driver, or a new one; None while results are awaited."""
         width = self.sweep.search.parallelism
@@ -116,6 +128,18 @@ class Study:
         """Takes a trial's result; returns the trials whose results thereby entered the study, in order."""
         self._outcomes[number] = outcome
         return self._durably(self._flush)
+
+    def show_early(self) -> None:
+        """Writes results whose turn has not come beside their trials: readers see them, and the search does not.
+
+        For a search that ends before its budget of trials; a later driver takes these trials up like any open one.
+        """
+
+        def write() -> None:
+            for number, outcome in self._outcomes.items():
+                self._open_trial(number).set_user_attr(EARLY, {**asdict(outcome), "time": time.time()})
+
+        self._durably(write)
 
     def experiment(self, number: int) -> Experiment:
         """Returns what an asked trial tries."""
@@ -261,7 +285,7 @@ class Study:
             study.enqueue_trial(proposal)
         is_new = self._trial_id(number) is None or self._frozen(number).state == TrialState.WAITING
         trial = study.ask() if is_new else self._open_trial(number)
-        self._suggest(trial, self._pairing(number))
+        suggest_all(trial, self.sweep, self._pairing(number))
         experiment = self.experiment(number)
         stages = {
             role: [one.address for one in of_role] for role, of_role in stages_of(self._parts, experiment).items()
@@ -287,14 +311,6 @@ class Study:
     def _varies(self, name: str) -> bool:
         return self.sweep.space[name].varies
 
-    def _suggest(self, trial: optuna.Trial, pairing: Pairing) -> None:
-        method = self._methods[0]
-        if len(self._methods) > 1:
-            method = trial.suggest_categorical("method", self._methods)
-        for name, dimension in self.sweep.space.items():
-            if dimension.varies and dimension.exists(name, method, pairing.name):
-                suggest(trial, name, dimension)
-
     def _write(self, number: int, outcome: Outcome) -> None:
         trial, there = self._open_trial(number), self._frozen(number).intermediate_values
         for step, value in sorted(outcome.intermediate.items()):
@@ -312,6 +328,17 @@ class Study:
             study.tell(trial, outcome.values[objective])
         else:
             study.tell(trial, state=TrialState.PRUNED if outcome.state == "pruned" else TrialState.FAIL)
+
+
+def suggest_all(trial: optuna.Trial, sweep: Sweep, pairing: Pairing) -> None:
+    """Asks Optuna for a method and for every varying dimension that exists for it."""
+    methods = tuple(sweep.methods)
+    method = methods[0]
+    if len(methods) > 1:
+        method = trial.suggest_categorical("method", methods)
+    for name, dimension in sweep.space.items():
+        if dimension.varies and dimension.exists(name, method, pairing.name):
+            suggest(trial, name, dimension)
 
 
 def suggest(trial: optuna.Trial, name: str, dimension: Dimension) -> None:

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from w2s_ray.spec.base import Frozen
+from w2s_ray.spec.budget import Budget
 
 
 class Objective(Frozen):
@@ -47,6 +48,7 @@ class Search(Frozen):
         description="fresh seeds with which the best trial and the naive default of each pairing are trained again at "
         "the end; 0: none",
     )
+    budget: Budget | None = None
 
 
 class Tracking(Frozen):

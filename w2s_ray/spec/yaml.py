@@ -7,18 +7,20 @@ file, whatever tags it holds, and a key given twice is an error. A file with `ta
 import dataclasses
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError
 
+from w2s_ray.spec.cluster import Cluster
 from w2s_ray.spec.problems import Place, Problem, SpecError, did_you_mean
 from w2s_ray.spec.several import TASKS, Several, expand, place_in_file
 from w2s_ray.spec.sweep import Sweep
 
 _LARGEST = 1 << 20  # bytes; a sweep by hand is a few thousand
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def load(path: str | Path) -> Sweep:
@@ -36,10 +38,21 @@ def parse(text: str, file: str = "<text>") -> Sweep:
     if TASKS in tree:
         told = Problem((TASKS,), "holds several sweeps, one a task", "read them with load_all")
         raise SpecError([_located(told, tree, file)])
+    return _checked(Sweep, tree, file)
+
+
+def load_cluster(path: str | Path) -> Cluster:
+    """Reads and checks the file of a cluster to plan on. Raises as `load`."""
+    return _checked(
+        Cluster, _tree(_text(Path(path)), str(path), "a cluster", "nodes", "cluster/plan_aws.yaml"), str(path)
+    )
+
+
+def _checked(model: type[_Model], tree: CommentedMap, file: str) -> _Model:
     try:
-        return Sweep.model_validate(_plain(tree))
+        return model.model_validate(_plain(tree))
     except ValidationError as error:
-        raise SpecError(_located(problem, tree, file) for problem in _problems(error)) from None
+        raise SpecError(_located(problem, tree, file) for problem in _problems(error, model)) from None
 
 
 def load_all(path: str | Path) -> Several:
@@ -97,7 +110,9 @@ def _text(path: Path) -> str:
         ) from None
 
 
-def _tree(text: str, file: str) -> CommentedMap:
+def _tree(
+    text: str, file: str, what: str = "a sweep", first: str = "name", example: str = "sweeps/quickstart.yaml"
+) -> CommentedMap:
     try:
         tree = YAML(typ="rt", pure=True).load(text)
     except MarkedYAMLError as error:
@@ -110,9 +125,7 @@ def _tree(text: str, file: str) -> CommentedMap:
         message = next(iter(str(error).splitlines()), type(error).__name__)
         raise SpecError([Problem((), f"not valid YAML: {message}", "check indentation and quotes", file)]) from None
     if not isinstance(tree, CommentedMap):
-        raise SpecError(
-            [Problem((), "a sweep is a mapping that starts with 'name:'", "see sweeps/quickstart.yaml", file, 1)]
-        )
+        raise SpecError([Problem((), f"{what} is a mapping that starts with '{first}:'", f"see {example}", file, 1)])
     return tree
 
 
@@ -126,20 +139,20 @@ def _plain(node: Any) -> Any:
     return next((kind(node) for kind in (int, float, str) if isinstance(node, kind)), node)
 
 
-def _problems(error: ValidationError) -> list[Problem]:
+def _problems(error: ValidationError, model: type[BaseModel] = Sweep) -> list[Problem]:
     found: list[Problem] = []
     for item in error.errors(include_url=False):
         cause = item.get("ctx", {}).get("error")
         if isinstance(cause, SpecError):
             found.extend(cause.problems)
         else:
-            found.append(_problem(tuple(item["loc"]), item["type"], item["msg"], item["input"]))
+            found.append(_problem(tuple(item["loc"]), item["type"], item["msg"], item["input"], model))
     return list({(problem.place, problem.message): problem for problem in found}.values())
 
 
-def _problem(place: Place, kind: str, message: str, value: Any) -> Problem:
+def _problem(place: Place, kind: str, message: str, value: Any, model: type[BaseModel]) -> Problem:
     if kind == "extra_forbidden":
-        return Problem(place, f"unknown key {place[-1]!r}", did_you_mean(str(place[-1]), _fields_at(place[:-1])))
+        return Problem(place, f"unknown key {place[-1]!r}", did_you_mean(str(place[-1]), _fields_at(model, place[:-1])))
     if kind == "missing":
         return Problem(place, "is required but missing", f"add {place[-1]}: ...")
     text = message.removeprefix("Value error, ")
@@ -147,9 +160,9 @@ def _problem(place: Place, kind: str, message: str, value: Any) -> Problem:
     return Problem(place, f"{text}, got {value!r}" if not isinstance(value, dict) else text)
 
 
-def _fields_at(place: Place) -> list[str]:
-    """The keys that the spec has at `place`; walks annotations, where mappings and tuples lead to their values."""
-    model: Any = Sweep
+def _fields_at(top: type[BaseModel], place: Place) -> list[str]:
+    """The keys that a spec has at `place`; walks annotations, where mappings and tuples lead to their values."""
+    model: Any = top
     for part in place:
         fields = getattr(model, "model_fields", {})
         if part in fields:

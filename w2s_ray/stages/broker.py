@@ -6,7 +6,7 @@ that is found damaged when another reads it is made again, and then the other; o
 as `attempts` says.
 
 Each start of a stage is a line of `starts.jsonl` in the sweep's folder, and each try that ended badly one of
-`failures.jsonl`, so that it can be seen what ran, and how often.
+`failures.jsonl`, so that it can be seen what ran, and how often; `spent.jsonl` says what that took (see `spent`).
 """
 
 import asyncio
@@ -25,8 +25,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from w2s_ray.spec import replace as changed
 from w2s_ray.stages.attempts import Attempts, explained, innermost, reason_of, traceback_of, verdict_on
-from w2s_ray.stages.errors import MissingStageError, cause_of, must_exist, store_errors
+from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError, cause_of, must_exist, store_errors
 from w2s_ray.stages.run import run_stages
+from w2s_ray.stages.spent import SPENT, Line, began, ended
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, Stage, walk
 from w2s_ray.stages.store import Store
 from w2s_ray.training.errors import STOP
@@ -55,6 +56,8 @@ class Broker:
         self._pending: dict[str, tuple[asyncio.Future[None], str]] = {}
         self._tasks: dict[str, tuple[Stage, Any]] = {}  # those of them that Ray has, with their task
         self._wanted: dict[str, set[int]] = defaultdict(set)  # the trials that wait for a stage
+        self._begun: dict[str, float] = {}  # those of them that work, with the seconds since the epoch
+        self._unwritten: list[Line] = []  # of spent.jsonl, while the store takes nothing
         self._progress: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._draining = False
 
@@ -145,10 +148,12 @@ class Broker:
         task = self._submit(batch)
         self._waiting.pop(batch[0].address, None)
         self._tasks[batch[0].address] = (batch[0], task)
+        worked: float | None = None
         try:
-            await task
+            worked = await task
         finally:
             del self._tasks[batch[0].address]
+            self._settle(batch[0], worked)
 
     def _submit(self, batch: list[Stage]) -> Any:
         resources = batch[0].execution.resources
@@ -163,6 +168,27 @@ class Broker:
             name=batch[0].execution.label,
         )
         return task.remote(batch, str(self._store.root), self._made_by, ray.get_runtime_context().current_actor)
+
+    async def begun(self, address: str) -> None:
+        """Takes the news that a stage's work begins: it had a place, and no other process makes the same."""
+        if address in self._tasks:
+            self._begun[address] = time.time()
+            self._log_spent(began(self._tasks[address][0], self._begun[address]))
+
+    def _settle(self, stage: Stage, worked: float | None) -> None:
+        """Writes what a try took: as it says itself, or, where it failed, since its work began."""
+        now, since = time.time(), self._begun.pop(stage.address, None)
+        seconds = now - since if worked is None and since is not None else worked
+        if seconds:
+            self._log_spent(ended(stage, now, seconds))
+
+    def _log_spent(self, line: Line) -> None:
+        self._unwritten.append(line)
+        try:
+            self._log(SPENT, self._unwritten)
+        except StoreUnavailableError:
+            return  # written with the next one
+        self._unwritten.clear()
 
     def _log_failure(self, stage: Stage, error: Exception, *, again: bool) -> None:
         if self._draining or verdict_on(error) == "store" or isinstance(innermost(error), TaskCancelledError):

@@ -33,26 +33,30 @@ from w2s_ray.stages.usage import USAGE, Usage, read_usage
 
 
 @ray.remote(max_retries=0, max_calls=0)  # type: ignore[untyped-decorator]
-def run_stages(batch: list[Stage], root: str, made_by: str, broker: Any) -> None:
-    """Runs stages that are made in one go; most often it is one.
+def run_stages(batch: list[Stage], root: str, made_by: str, broker: Any) -> float:
+    """Runs stages that are made in one go, most often one; returns the seconds that this took, without waiting.
 
     Args:
         batch: several only for the features of one model at several depths.
         root: the store's folder.
         made_by: the sweep's name.
-        broker: told of each row of a learning curve.
+        broker: told when the work begins, and of each row of a learning curve.
 
     Raises:
         MissingStageError: an input is missing or damaged; the broker makes it again.
         StoreUnavailableError: the store is full, read-only or gone.
     """
-    store, doing = Store(root), f"making {batch[0].execution.label}"
+    store, doing, led_by = Store(root), f"making {batch[0].execution.label}", batch[0].address
     must_exist(store.root, doing)
     with store_errors(store.root, doing), claim(store, min(stage.address for stage in batch)):
         batch = [stage for stage in batch if not store.has(stage.address)]
-        if batch:
-            _check_inputs(batch[0], store)
-            _make(batch, store, made_by, broker)
+        if not batch:
+            return 0.0
+        start = time.monotonic()
+        broker.begun.remote(led_by)
+        _check_inputs(batch[0], store)
+        _make(batch, store, made_by, broker)
+        return time.monotonic() - start
 
 
 def _check_inputs(stage: Stage, store: Store) -> None:

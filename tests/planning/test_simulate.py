@@ -1,0 +1,89 @@
+"""Schedules that one can compute by hand, and two bounds that none may beat."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from w2s_ray.planning.jobs import Job, Trial, Workload, critical_path
+from w2s_ray.planning.simulate import simulate
+from w2s_ray.spec.cluster import Cluster, NodeType
+
+QUICK: dict[str, Any] = {"process_seconds": 0, "trial_seconds": 0, "driver_seconds": 0, "idle_minutes": 1}
+
+
+def cluster(**node: Any) -> Cluster:
+    return Cluster(nodes={"cpu": NodeType(cpus=1, startup_minutes=2, **node)}, **QUICK)
+
+
+def job(key: str, seconds: float, *needs: str, **other: Any) -> Job:
+    return Job(key, {"cpu": seconds}, {"CPU": 1}, needs, **other)
+
+
+def work(*jobs: Job, trials: tuple[tuple[str, ...], ...], parallelism: int = 4) -> Workload:
+    return Workload({one.key: one for one in jobs}, tuple(Trial((keys,)) for keys in trials), parallelism)
+
+
+def test_two_nodes_run_what_does_not_depend_side_by_side() -> None:
+    made = work(job("a", 10), job("b", 20), job("c", 5, "a"), trials=(("a", "b", "c"),))
+    schedule = simulate(made, cluster(min=2, max=2))
+    assert schedule.seconds == 20
+    assert {(one.key, one.start, one.end) for one in schedule.tries} == {("a", 0, 10), ("c", 10, 15), ("b", 0, 20)}
+
+
+def test_a_shared_job_runs_once() -> None:
+    made = work(job("weak", 10), job("s0", 5, "weak"), job("s1", 5, "weak"), trials=(("s0",), ("s1",)))
+    schedule = simulate(made, cluster(min=2, max=2))
+    assert sorted(one.key for one in schedule.tries) == ["s0", "s1", "weak"]
+    assert schedule.seconds == 15
+
+
+def test_a_trial_waits_for_the_results_of_all_before_its_window() -> None:
+    # Parallelism 2: trial 2 needs trial 0 (10 s), trial 3 needs trials 0 and 1 (10 s), though 1 ended at 2 s.
+    jobs = [job("0", 10), job("1", 2), job("2", 1), job("3", 1)]
+    schedule = simulate(work(*jobs, trials=(("0",), ("1",), ("2",), ("3",)), parallelism=2), cluster(min=4, max=4))
+    assert {one.key: one.start for one in schedule.tries} == {"0": 0, "1": 0, "2": 10, "3": 10}
+
+
+def test_nodes_are_asked_for_in_one_step_and_let_go_when_idle() -> None:
+    made = work(job("a", 10), job("b", 200), trials=(("a", "b"),))
+    schedule = simulate(made, cluster(min=0, max=5))
+    assert schedule.seconds == 120 + 200
+    assert [(node.asked, node.up, node.gone) for node in schedule.nodes] == [(0, 120, 190), (0, 120, None)]
+
+
+def test_a_lost_node_costs_the_work_since_the_last_checkpoint() -> None:
+    # The first node is lost at a time t that the seed gives; 120 s later another is up and does what is left.
+    made = work(job("a", 3600, checkpoint_seconds=60), trials=(("a",),))
+    schedule = simulate(made, cluster(max=1, preemptions_per_hour=1.0))
+    lost = [one for one in schedule.tries if one.lost]
+    assert lost, "the seed takes no node away; choose another"
+    kept = sum((one.end - one.start) // 60 * 60 for one in lost)
+    assert schedule.tries[-1].end - schedule.tries[-1].start == pytest.approx(3600 - kept)
+    assert schedule.seconds == pytest.approx(120 * (1 + len(lost)) + sum(one.end - one.start for one in schedule.tries))
+
+
+def test_what_no_node_type_has_is_refused_with_its_name() -> None:
+    with pytest.raises(ValueError, match="big asks for 1 GPU, which no node type has"):
+        simulate(work(Job("big", {"cpu": 1}, {"GPU": 1}), trials=(("big",),)), cluster())
+
+
+@st.composite
+def workloads(draw: st.DrawFn) -> Workload:
+    jobs: list[Job] = []
+    for number in range(draw(st.integers(1, 12))):
+        needs = draw(st.sets(st.sampled_from([one.key for one in jobs]), max_size=2)) if jobs else set()
+        jobs.append(job(str(number), draw(st.integers(1, 50)), *sorted(needs)))
+    trials = [(one.key,) for one in jobs]
+    return work(*jobs, trials=tuple(trials), parallelism=draw(st.integers(1, 5)))
+
+
+@given(made=workloads(), nodes=st.integers(1, 4), is_fixed=st.booleans())
+def test_no_schedule_is_shorter_than_the_critical_path_or_than_all_work_on_all_nodes(
+    made: Workload, nodes: int, is_fixed: bool
+) -> None:
+    schedule = simulate(made, cluster(min=nodes if is_fixed else 0, max=nodes))
+    assert schedule.seconds >= critical_path(made).seconds - 1e-6
+    assert schedule.seconds >= sum(one.fastest for one in made.jobs.values()) / nodes - 1e-6
+    assert len(schedule.tries) == len(made.jobs)
