@@ -17,6 +17,8 @@ from w2s_ray.spec.cluster import Cluster, NodeType
 from w2s_ray.stages.spent import Meter
 from w2s_ray.stages.store import Store
 
+pytestmark = pytest.mark.slow
+
 TRIALS = 7
 
 

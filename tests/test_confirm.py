@@ -17,6 +17,8 @@ from w2s_ray.spec import Sweep, replace
 from w2s_ray.stages.stage import Stage
 from w2s_ray.stages.store import Store
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory, small_data: dict[str, object]) -> Sweep:
