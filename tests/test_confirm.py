@@ -1,6 +1,8 @@
 """A real search whose winners are confirmed: in a second run, with a failure, and carried on by a third."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from statistics import fmean
@@ -9,11 +11,10 @@ import pytest
 
 from w2s_ray.methods import Parts, stages_of
 from w2s_ray.report import answers, to_json
-from w2s_ray.search.driver import run
-from w2s_ray.search.folder import experiment_in
+from w2s_ray.search.folder import experiment_in, load_record
 from w2s_ray.search.plan import make_plan
 from w2s_ray.search.record import SweepRecord
-from w2s_ray.spec import Sweep, replace
+from w2s_ray.spec import Sweep, replace, yaml
 from w2s_ray.stages.stage import Stage
 from w2s_ray.stages.store import Store
 
@@ -27,6 +28,16 @@ def sweep(tmp_path_factory: pytest.TempPathFactory, small_data: dict[str, object
     methods = {"naive": {"lr": 1e-4, "epochs": 1}, "confidence": {}}
     changes = {"methods": methods, "store": store, "tracking": {"enabled": False}}
     return Sweep.model_validate({**small_data, **changes})
+
+
+def run(sweep: Sweep) -> SweepRecord:
+    """Runs the sweep in a process of its own, since this one may have a Ray for other tests."""
+    spec = Path(sweep.store).parent / "sweep.yaml"
+    spec.write_text(yaml.dump(sweep), encoding="utf-8")
+    command = [sys.executable, "-m", "w2s_ray", "run", str(spec)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stderr
+    return load_record(Store(sweep.store), sweep)
 
 
 def confirming(sweep: Sweep) -> Sweep:
