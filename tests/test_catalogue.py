@@ -82,6 +82,7 @@ def test_the_page_lists_the_models_as_they_are() -> None:
     assert MODELS_PAGE.read_text(encoding="utf-8").endswith(catalogue.models_to_markdown(catalogue.models()))
 
 
+@pytest.mark.slow
 def test_the_pages_example_of_three_classes_runs_as_a_sweep(tmp_path: Path) -> None:
     (tmp_path / "my_tasks.py").write_text(blocks("python")[0], encoding="utf-8")
     (task,) = (block for block in blocks("yaml") if "my_tasks:moods" in block)

@@ -241,6 +241,7 @@ def test_what_a_finished_sweep_lost_is_made_again_to_the_letter(folder: Path) ->
     assert w2s("report", "quickstart", "--json", cwd=folder) == answer
 
 
+@pytest.mark.slow
 def test_the_same_spec_gives_the_same_numbers_from_an_empty_store_also_if_tune_is_begun_anew_every_two_trials(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -254,6 +255,7 @@ def test_the_same_spec_gives_the_same_numbers_from_an_empty_store_also_if_tune_i
     )
 
 
+@pytest.mark.slow
 def test_a_bad_student_is_pruned_and_told_so_with_its_values(tmp_path: Path) -> None:
     sweep = reduced_quickstart(
         methods={"naive": {}},
@@ -271,6 +273,7 @@ def test_a_bad_student_is_pruned_and_told_so_with_its_values(tmp_path: Path) -> 
     assert not list((store.root / "work").glob("*"))
 
 
+@pytest.mark.slow
 def test_every_method_runs_in_ray_and_is_shown_and_reported(decoder: Path, tmp_path: Path) -> None:
     settings: dict[str, dict[str, Any]] = {method: {} for method in DEFAULTS}
     settings["naive"] = {
@@ -312,6 +315,7 @@ def with_a_model_that_cannot_be(sweep: Sweep) -> Sweep:
     return replace(sweep, models={**sweep.models, "minilm-2": broken})
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_is_a_result_with_a_reason_and_not_the_end(tmp_path: Path) -> None:
     sweep = reduced_quickstart(search={"trials": 6}, methods={"naive": {}, "bootstrap": {}}, space=LR)
     (tmp_path / "failing.yaml").write_text(yaml.dump(with_a_model_that_cannot_be(sweep)), encoding="utf-8")

@@ -248,6 +248,7 @@ def test_a_probe_on_ground_truth_reads_that_of_the_students_half_and_none_of_the
         assert torch.equal(before, after_turning) == (split != "student")
 
 
+@pytest.mark.slow
 def test_a_sweep_over_probes_trains_each_model_once_and_is_reported_with_five_bars(
     sweeps: Sweeps, tmp_path: Path
 ) -> None:
