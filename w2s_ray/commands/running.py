@@ -1,9 +1,11 @@
 """`w2s run` and `w2s resume`: one sweep, or the sweeps of a file in their order, and how each may end."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from w2s_ray.commands.saying import console, fail
 from w2s_ray.search.signals import INTERRUPTED, orderly_interrupts
@@ -21,9 +23,19 @@ def interruptible() -> Iterator[None]:
         try:
             yield
         except KeyboardInterrupt:
-            fail("interrupted before the sweep was opened; the same command starts or resumes it", INTERRUPTED)
+            _leave("interrupted before the sweep was opened; the same command starts or resumes it")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+
+
+def _leave(message: str) -> NoReturn:
+    """Says how to carry on and ends the process at once, all being saved.
+
+    The thread that projects to MLflow may still import it, and Python's own end would wait for that, or break on it.
+    """
+    print(f"w2s: {message}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(INTERRUPTED)
 
 
 def run_sweeps(several: Several, warm_start: str | None, take_over: bool) -> None:
@@ -38,7 +50,7 @@ def run_sweeps(several: Several, warm_start: str | None, take_over: bool) -> Non
     try:
         print_report(answers(run_sweep(sweep, warm_start=warm_start, take_over=take_over)), console())
     except KeyboardInterrupt:
-        fail(f"interrupted; carry on with: w2s resume {sweep.name} --store {Store(sweep.store).root}", INTERRUPTED)
+        _leave(f"interrupted; carry on with: w2s resume {sweep.name} --store {Store(sweep.store).root}")
     except RayStartError as error:
         fail(f"{error}; carry on with: w2s resume {sweep.name} --store {Store(sweep.store).root}", 1)
     except SweepFailedError as error:
@@ -62,9 +74,10 @@ def _run_several(several: Several, take_over: bool) -> None:
             else:
                 reports.append(answers(ended))
                 print_report(reports[-1], console())
-    except (KeyboardInterrupt, RayStartError) as error:
-        is_asked = isinstance(error, KeyboardInterrupt)
-        fail(f"{'interrupted' if is_asked else error}; carry on with: {again}", INTERRUPTED if is_asked else 1)
+    except KeyboardInterrupt:
+        _leave(f"interrupted; carry on with: {again}")
+    except RayStartError as error:
+        fail(f"{error}; carry on with: {again}", 1)
     print_across(across(reports), console())
     if failed:
         fail(f"{len(failed)} of {len(several.sweeps)} failed: {', '.join(failed)}; mend the cause and: {again}", 1)

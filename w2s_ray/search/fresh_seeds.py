@@ -18,7 +18,6 @@ from w2s_ray.search.folder import LiveRecord, experiment_in
 from w2s_ray.search.progress import Progress
 from w2s_ray.search.record import COMPLETE, FAILED, SweepRecord, TrialRecord
 from w2s_ray.search.study import Study
-from w2s_ray.stages.attempts import reason_of
 from w2s_ray.stages.errors import StoreUnavailableError, cause_of
 
 
@@ -68,7 +67,10 @@ def confirm(live: LiveRecord, study: Study, broker: Any, progress: Progress) -> 
 
 def _error_of(promises: list[Any]) -> str | None:
     """Waits for all of some stages; returns why one could not be made, None if they were."""
-    import ray  # late, since the driver asks what is unconfirmed before it knows whether it needs Ray
+    # Late, since the driver asks what is unconfirmed before it knows whether it needs Ray.
+    import ray
+
+    from w2s_ray.stages.attempts import reason_of
 
     reason = None
     for promise in promises:

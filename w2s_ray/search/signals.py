@@ -10,13 +10,16 @@ from types import FrameType
 INTERRUPTED = 130
 """Exit code of a sweep that was stopped, as shells have it for Ctrl-C."""
 
+_IMPORT_PAUSE = 0.05  # seconds until a signal looks again whether the import is over
+
 
 @contextmanager
 def orderly_interrupts(announce: Callable[[], None]) -> Iterator[None]:
     """Turns the first SIGINT or SIGTERM into KeyboardInterrupt; at the second the process ends at once.
 
     Ray started by this process ends with it, however it ends. Outside the main thread, where Python allows no handlers,
-    it does nothing.
+    it does nothing. A signal that comes while a module is imported waits for that: an import that is torn leaves locks
+    behind on which other threads wait for ever, and may hide the interrupt in an error of its own.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -25,6 +28,10 @@ def orderly_interrupts(announce: Callable[[], None]) -> Iterator[None]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal came
+        if _is_importing(frame):
+            # To the main thread itself, which may by then wait in a call that only its own signal ends.
+            threading.Timer(_IMPORT_PAUSE, signal.pthread_kill, (threading.get_ident(), number)).start()
+            return
         if came:
             os._exit(INTERRUPTED)
         came = True
@@ -37,6 +44,14 @@ def orderly_interrupts(announce: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextmanager
