@@ -52,16 +52,12 @@ def small(tmp_path: Path) -> Sweep:
 def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny random decoder that has a language model head, and a tokenizer of whole words."""
     import torch
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import Whitespace
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from making import save_word_tokenizer
+    from transformers import LlamaConfig, LlamaForCausalLM
 
     folder = tmp_path_factory.mktemp("decoder")
     words = ["zero", "[UNK]", "<eos>", "0", "1", "Answer", ":", "Respond", "with", "good", "bad", "film", "very"]
-    tokenizer = Tokenizer(WordLevel({word: place for place, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", eos_token="<eos>").save_pretrained(folder)
+    save_word_tokenizer(folder, words)
     torch.manual_seed(0)
     sizes: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "vocab_size": 13}
     model = LlamaForCausalLM(LlamaConfig(**sizes, num_attention_heads=2, num_key_value_heads=1))

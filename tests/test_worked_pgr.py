@@ -15,11 +15,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from making import save_word_tokenizer
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
-from transformers import LlamaConfig, LlamaModel, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaModel
 
 import w2s_ray
 from w2s_ray.spec import Sweep, yaml
@@ -31,10 +29,8 @@ SPLITS = {"weak": 4000, "student": 16_000, "validation": 200, "test": 4000}
 
 def save_model(folder: Path, numbers: NDArray[np.float64]) -> None:
     """Saves a decoder whose embedding of the word `e17` is row 17 of `numbers`, shape (words, 2)."""
-    words = {"[UNK]": 0, "<eos>": 1, **{f"e{row}": row + 2 for row in range(len(numbers))}}
-    tokenizer = Tokenizer(WordLevel(words, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", eos_token="<eos>").save_pretrained(folder)
+    words = ["[UNK]", "<eos>", *(f"e{row}" for row in range(len(numbers)))]
+    save_word_tokenizer(folder, words)
     sizes: dict[str, Any] = {"hidden_size": 2, "intermediate_size": 2, "num_hidden_layers": 1, "vocab_size": len(words)}
     model = LlamaModel(LlamaConfig(**sizes, num_attention_heads=1, num_key_value_heads=1))
     with torch.no_grad():

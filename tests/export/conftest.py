@@ -1,6 +1,5 @@
 """Sweeps of one finished trial, over a table and tiny pretrained models, whose stages were made without Ray."""
 
-import json
 import os
 import random
 from collections.abc import Callable
@@ -10,11 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from making import make, save_word_tokenizer
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
-from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel, PreTrainedTokenizerFast
+from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel
 
 from w2s_ray.export import Chosen
 from w2s_ray.export.choice import choose_student
@@ -24,12 +21,7 @@ from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.search.record import COMPLETE, SweepRecord, TrialRecord
 from w2s_ray.spec import Sweep
 from w2s_ray.stages.artifacts import EXAMPLES, Examples
-from w2s_ray.stages.finetune import SUMMARY, train_stage
-from w2s_ray.stages.hint import hint_stage
-from w2s_ray.stages.run import _examples, _features
-from w2s_ray.stages.stage import ExtractFeatures, Hint, LoadExamples, Stage
 from w2s_ray.stages.store import Store
-from w2s_ray.training.loop import Worker
 
 GOOD, BAD, OTHER = ["fine", "great", "lovely"], ["poor", "awful", "dull"], ["a", "film", "the", "it", "plot"]
 _SIZES: dict[str, Any] = {"num_hidden_layers": 2, "hidden_size": 16, "intermediate_size": 32, "vocab_size": 13}
@@ -40,8 +32,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a table of reviews, whose words say the class, and two tiny pretrained models."""
     root = tmp_path_factory.mktemp("export")
     words = ["[UNK]", "<eos>", *GOOD, *BAD, *OTHER]
-    tokenizer = Tokenizer(WordLevel({word: place for place, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = Whitespace()
     models: dict[str, Callable[[], Any]] = {
         "llama": lambda: LlamaModel(LlamaConfig(**_SIZES, num_attention_heads=2, num_key_value_heads=2)),
         "bert": lambda: BertModel(BertConfig(**_SIZES, num_attention_heads=2)),
@@ -52,9 +42,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for parameter in model.parameters():  # norms begin at 1: a missing one would hardly be seen
             parameter.data += 0.3 * torch.randn_like(parameter)
         model.save_pretrained(root / name)
-        PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", eos_token="<eos>").save_pretrained(
-            root / name
-        )
+        save_word_tokenizer(root / name, words)
     draw, rows = random.Random(0), set()
     while len(rows) < 500:
         label = len(rows) % 2
@@ -64,26 +52,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = "".join(f"{text},{label}\n" for text, label in sorted(rows))
     (root / "reviews.csv").write_text(f"text,label\n{table}", encoding="utf-8")
     return root
-
-
-def make(stage: Stage, store: Store) -> None:
-    """Makes a stage and what it reads."""
-    for needed in stage.inputs.values():
-        make(needed, store)
-    if store.has(stage.address):
-        return
-    if isinstance(stage.settings, LoadExamples):
-        _examples(stage, stage.settings, store, "test")
-    elif isinstance(stage.settings, ExtractFeatures):
-        _features([stage], store, "test")
-    elif isinstance(stage.settings, Hint):
-        with store.publish(stage, "test") as draft:
-            hint_stage(stage, store)[0].write(draft.path / "examples.parquet")
-    else:
-        with store.publish(stage, "test") as draft:
-            train_stage(stage, store, draft.path, Worker(), lambda row: None)
-            draft.summary = json.loads((draft.path / SUMMARY).read_text())
-            (draft.path / SUMMARY).unlink()
 
 
 def finished_sweep(place: Path, store: Store, method: str = "naive", **strong: Any) -> SweepRecord:

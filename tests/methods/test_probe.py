@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from making import make, save_word_tokenizer
 from safetensors.torch import load_file
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
-from transformers import LlamaConfig, LlamaModel, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaModel
 
 from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.methods.experiment import default_params
@@ -24,11 +22,9 @@ from w2s_ray.spec import Sweep, yaml
 from w2s_ray.stages.artifacts import EXAMPLES, FEATURES, WEIGHTS, Examples
 from w2s_ray.stages.collect import drop_file
 from w2s_ray.stages.errors import MissingStageError
-from w2s_ray.stages.finetune import SUMMARY, train_stage
-from w2s_ray.stages.run import _check_inputs, _examples, _features
-from w2s_ray.stages.stage import ExtractFeatures, Finetune, LoadExamples, Stage, knows_truth, walk
+from w2s_ray.stages.run import _check_inputs
+from w2s_ray.stages.stage import Finetune, Stage, knows_truth, walk
 from w2s_ray.stages.store import Store
-from w2s_ray.training.loop import Worker
 
 GOOD, BAD, OTHER = ["fine", "great", "lovely"], ["poor", "awful", "dull"], ["a", "film", "the", "it", "plot"]
 BARS = [(labels, after) for labels in ("weak", "truth") for after in ("none", "weak")]
@@ -42,9 +38,7 @@ def sweeps(tmp_path_factory: pytest.TempPathFactory) -> Sweeps:
     """Returns a sweep over a table of reviews, with a tiny pretrained model whose strong one is trained so."""
     root = tmp_path_factory.mktemp("probe")
     words = ["[UNK]", "<eos>", *GOOD, *BAD, *OTHER]
-    tokenizer = Tokenizer(WordLevel({word: place for place, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", eos_token="<eos>").save_pretrained(root)
+    save_word_tokenizer(root, words)
     torch.manual_seed(0)
     sizes: dict[str, Any] = {"num_hidden_layers": 2, "hidden_size": 16, "intermediate_size": 32, "vocab_size": 13}
     LlamaModel(LlamaConfig(**sizes, num_attention_heads=2, num_key_value_heads=2)).save_pretrained(root)
@@ -90,22 +84,6 @@ def roles(sweep: Sweep, method: str = "probe", **params: Any) -> Roles:
 
 def probe(sweep: Sweep, labels: str, after: str, **params: Any) -> Roles:
     return roles(sweep, probe_labels=labels, probe_after=after, **params)
-
-
-def make(stage: Stage, store: Store) -> None:
-    """Makes a stage and what it reads."""
-    for needed in stage.inputs.values():
-        if not store.has(needed.address):
-            make(needed, store)
-    if isinstance(stage.settings, LoadExamples):
-        _examples(stage, stage.settings, store, "test")
-    elif isinstance(stage.settings, ExtractFeatures):
-        _features([stage], store, "test")
-    else:
-        with store.publish(stage, "test") as draft:
-            train_stage(stage, store, draft.path, Worker(), lambda row: None)
-            draft.summary = json.loads((draft.path / SUMMARY).read_text())
-            (draft.path / SUMMARY).unlink()
 
 
 @pytest.mark.parametrize(("labels", "after"), BARS)

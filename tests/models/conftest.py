@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
+from making import save_word_tokenizer
 from transformers import (
     BertConfig,
     BertModel,
@@ -18,7 +16,6 @@ from transformers import (
     GPTNeoXModel,
     LlamaConfig,
     LlamaModel,
-    PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2Model,
 )
@@ -38,9 +35,7 @@ WORDS = ["zero", "[UNK]", "<eos>", "one", "two", "three", "four", "five", "six",
 
 def save_tokenizer(folder: Path) -> None:
     """Saves a tokenizer of whole words that, like GPT-2's, has no padding token and a real token 0."""
-    tokenizer = Tokenizer(WordLevel({word: place for place, word in enumerate(WORDS)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", eos_token="<eos>").save_pretrained(folder)
+    save_word_tokenizer(folder, WORDS)
 
 
 @pytest.fixture(scope="session")

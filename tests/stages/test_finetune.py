@@ -1,6 +1,5 @@
 """Every way to train a model, from a table and a tiny pretrained folder to the stage's files, without Ray."""
 
-import json
 import random
 from pathlib import Path
 from typing import Any
@@ -8,21 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from making import make, save_word_tokenizer
 from safetensors.torch import load_file
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
-from transformers import LlamaConfig, LlamaModel, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaModel
 
 from w2s_ray.methods import Parts
 from w2s_ray.spec import Sweep
 from w2s_ray.spec.model import OPTIONS
 from w2s_ray.stages.artifacts import EXAMPLES, PREDICTIONS, WEIGHTS, Examples, Predictions
-from w2s_ray.stages.finetune import SUMMARY, train_stage
-from w2s_ray.stages.run import _examples, _features
-from w2s_ray.stages.stage import ExtractFeatures, LoadExamples, Stage
+from w2s_ray.stages.stage import Stage
 from w2s_ray.stages.store import Store
-from w2s_ray.training.loop import Worker
 
 GOOD, BAD, OTHER = ["fine", "great", "lovely"], ["poor", "awful", "dull"], ["a", "film", "the", "it", "plot"]
 SPLITS = {"weak": 60, "student": 80, "validation": 40, "test": 40}
@@ -33,11 +27,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a table of reviews, whose words say the class, and a tiny pretrained model."""
     root = tmp_path_factory.mktemp("finetune")
     words = ["[UNK]", "<eos>", *GOOD, *BAD, *OTHER]
-    tokenizer = Tokenizer(WordLevel({word: place for place, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", eos_token="<eos>").save_pretrained(
-        root / "tiny"
-    )
+    save_word_tokenizer(root / "tiny", words)
     torch.manual_seed(0)
     sizes: dict[str, Any] = {"num_hidden_layers": 2, "hidden_size": 16, "intermediate_size": 32, "vocab_size": 13}
     LlamaModel(LlamaConfig(**sizes, num_attention_heads=2, num_key_value_heads=2)).save_pretrained(root / "tiny")
@@ -73,20 +63,9 @@ def parts_of(place: Path, strong: dict[str, Any]) -> Parts:
     )
 
 
-def make(stage: Stage, store: Store) -> dict[str, Any]:
+def made(stage: Stage, store: Store) -> dict[str, Any]:
     """Makes a stage and what it reads; returns its summary."""
-    for needed in stage.inputs.values():
-        if not store.has(needed.address):
-            make(needed, store)
-    if isinstance(stage.settings, LoadExamples):
-        _examples(stage, stage.settings, store, "test")
-    elif isinstance(stage.settings, ExtractFeatures):
-        _features([stage], store, "test")
-    else:
-        with store.publish(stage, "test") as draft:
-            train_stage(stage, store, draft.path, Worker(), lambda row: None)
-            draft.summary = json.loads((draft.path / SUMMARY).read_text())
-            (draft.path / SUMMARY).unlink()
+    make(stage, store)
     return dict(store.get(stage.address).record.summary)
 
 
@@ -105,7 +84,7 @@ def test_a_student_of_every_kind_learns_from_the_weak_labels_and_predicts_all_sp
 ) -> None:
     options = {"neighbours": 5} if train == "knn" else {}
     stage = student(parts_of(place, {"train": train, **options}))
-    summary = make(stage, store)
+    summary = made(stage, store)
     assert summary["test_accuracy"] > 0.7
     assert {"step", "train_loss", "validation_agreement", "student_accuracy"} <= set(summary)
     predictions = Predictions.read(store.get(stage.address).file(PREDICTIONS))
@@ -142,7 +121,7 @@ def test_full_training_after_a_probe_starts_where_the_probe_ended(place: Path, s
 
 def test_the_summary_tells_of_the_weights_that_count(place: Path, store: Store) -> None:
     stage = student(parts_of(place, {}), select="weak", lr=0.3)
-    summary = make(stage, store)
+    summary = made(stage, store)
     curve = store.get(stage.address).curve()
     best = max(row["validation_agreement"] for row in curve)
     assert summary["validation_agreement"] == best
