@@ -11,7 +11,11 @@ class Dimensions:
     width: int
     parameters: int
 
+    def layers_at(self, depth: int | None) -> int:
+        """Returns how many are left after a cut; None cuts nothing."""
+        return self.layers if depth is None else min(depth, self.layers)
+
     def parameters_at(self, depth: int | None) -> int:
         """Returns about how many are left after a cut: a layer has 12 width^2, but for biases and norms."""
-        cut_off = 0 if depth is None else max(0, self.layers - depth)
+        cut_off = self.layers - self.layers_at(depth)
         return max(self.parameters - cut_off * 12 * self.width**2, self.width)

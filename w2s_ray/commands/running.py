@@ -46,13 +46,15 @@ def run_sweeps(several: Several, warm_start: str | None, take_over: bool) -> Non
     from w2s_ray.report import answers, print_report
     from w2s_ray.search.driver import RayStartError, SweepFailedError
     from w2s_ray.search.driver import run as run_sweep
+    from w2s_ray.search.known_stores import resume_command
 
+    again = resume_command(sweep.name, Store(sweep.store))
     try:
         print_report(answers(run_sweep(sweep, warm_start=warm_start, take_over=take_over)), console())
     except KeyboardInterrupt:
-        _leave(f"interrupted; carry on with: w2s resume {sweep.name} --store {Store(sweep.store).root}")
+        _leave(f"interrupted; carry on with: {again}")
     except RayStartError as error:
-        fail(f"{error}; carry on with: w2s resume {sweep.name} --store {Store(sweep.store).root}", 1)
+        fail(f"{error}; carry on with: {again}", 1)
     except SweepFailedError as error:
         fail(f"{error}; mend the cause and run again, or see: w2s status {sweep.name}", 1)
 
@@ -63,8 +65,9 @@ def _run_several(several: Several, take_over: bool) -> None:
     from w2s_ray.report.across import across, print_across
     from w2s_ray.search.driver import RayStartError
     from w2s_ray.search.in_order import run_in_order
+    from w2s_ray.search.known_stores import resume_command
 
-    again = f"w2s resume {several.name} --store {Store(several.sweeps[0].store).root}"
+    again = resume_command(several.name, Store(several.sweeps[0].store))
     reports, failed = list[Report](), list[str]()
     try:
         for sweep, ended in run_in_order(several, take_over=take_over):

@@ -114,11 +114,6 @@ def rays_gpus() -> float:
     return float(count if visible is None else min(count, len(visible)))
 
 
-def cpus() -> int:
-    """Returns how many CPUs this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @cache
 def _content_of_package() -> str:
     digest, root = hashlib.sha256(), Path(w2s_ray.__file__).parent

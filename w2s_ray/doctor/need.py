@@ -4,10 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from w2s_ray.machine import OBJECT_STORE
 from w2s_ray.spec import Sweep
-
-OBJECT_STORE = 100 * 2**20
-"""Bytes that `w2s run` gives Ray's object store on one machine."""
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from w2s_ray.doctor.finding import Finding, advised, ok, problem, warning
-from w2s_ray.doctor.machine import cpus, rays_gpus
+from w2s_ray.doctor.machine import rays_gpus
 from w2s_ray.doctor.request import Kind, Request
+from w2s_ray.machine import usable_cpus
 from w2s_ray.search.forecast import free_bytes
 from w2s_ray.search.plan import Plan, make_plan
 from w2s_ray.spec import Resources, Sweep, replace
@@ -30,7 +31,9 @@ def disk_of_the_store(request: Request) -> list[Finding]:
 
 def resources(request: Request) -> list[Finding]:
     """Whether some node, or node type, can hold each stage of the sweeps."""
-    there = request.kinds if request.is_cluster else (Kind("this machine", {"CPU": cpus(), "GPU": rays_gpus()}, 1),)
+    there = (
+        request.kinds if request.is_cluster else (Kind("this machine", {"CPU": usable_cpus(), "GPU": rays_gpus()}, 1),)
+    )
     kinds = [*there, *(_kinds_in(request.cluster_file) if request.cluster_file else ())]
     asked = dict.fromkeys(
         (place, wanted) for sweep in request.sweeps for place, wanted in _asked(sweep, request.is_cluster)
@@ -61,7 +64,7 @@ def _asked(sweep: Sweep, is_cluster: bool) -> Iterator[tuple[str, Resources]]:
         yield "resources.default", plan.default
     features = plan.features
     if not is_cluster:  # the driver lets them take the CPUs there are
-        features = replace(features, cpus=min(features.cpus, cpus()))
+        features = replace(features, cpus=min(features.cpus, usable_cpus()))
     yield "resources.features", features
     for name in plan.models:
         yield f"resources.models.{name}", plan.of(name)

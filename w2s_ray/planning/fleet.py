@@ -37,11 +37,6 @@ class Node:
         """Whether work can be placed on it."""
         return self.gone is None and self.up <= now
 
-    def take(self, job: Job, sign: int = 1) -> None:
-        """Gives a worker of `job` its place, or with sign -1 takes it back."""
-        for name, amount in job.demand.items():
-            self.free[name] = self.free.get(name, 0.0) - sign * amount
-
 
 @dataclass
 class _Room:
@@ -51,9 +46,11 @@ class _Room:
     type: NodeType
     free: dict[str, float]
 
-    def take(self, job: Job, sign: int = 1) -> None:
-        for name, amount in job.demand.items():
-            self.free[name] = self.free.get(name, 0.0) - sign * amount
+
+def take(place: "Node | _Room", job: Job, sign: int = 1) -> None:
+    """Gives a worker of `job` its place, or with sign -1 takes it back."""
+    for name, amount in job.demand.items():
+        place.free[name] = place.free.get(name, 0.0) - sign * amount
 
 
 class Fleet:
@@ -80,11 +77,11 @@ class Fleet:
         places: list[Node] = []
         for node in _preferred(job, [one for one in self.alive() if one.is_up(now)], lambda one: one.type):
             while len(places) < job.workers and node.kind in job.seconds and fits(job.demand, node.free):
-                node.take(job)
+                take(node, job)
                 places.append(node)
         if len(places) < job.workers:
             for node in places:
-                node.take(job, -1)
+                take(node, job, -1)
             return None
         for node in places:
             node.running.add(job.key)
@@ -124,7 +121,7 @@ class Fleet:
         more: list[_Room] = []
         for room in _preferred(job, free, lambda one: one.type):
             while len(taken) < job.workers and room.kind in job.seconds and fits(job.demand, room.free):
-                room.take(job)
+                take(room, job)
                 taken.append(room)
             if len(taken) == job.workers:
                 break
@@ -133,10 +130,10 @@ class Fleet:
                 kind = self._cheapest(job, counts + Counter(room.kind for room in more))
                 if kind is None:
                     for room in taken:
-                        room.take(job, -1)
+                        take(room, job, -1)
                     return None
                 more.append(self._new(kind))
-            more[-1].take(job)
+            take(more[-1], job)
             taken.append(more[-1])
         free += more
         return [room.kind for room in more]

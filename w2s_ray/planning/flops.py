@@ -51,7 +51,7 @@ def _of_training(settings: Finetune, size: Dimensions, forward: float, sweep: Sw
     elif settings.train == "lora":
         each = 2 * forward
     elif settings.train == "top":
-        layers = _layers(size, settings.model)
+        layers = size.layers_at(settings.model.depth)
         each = forward * (1 + 2 * min(1.0, settings.top_layers / max(1, layers)))
     else:
         each = 3 * forward
@@ -59,9 +59,5 @@ def _of_training(settings: Finetune, size: Dimensions, forward: float, sweep: Sw
     return each * examples * epochs + forward * predicted
 
 
-def _layers(size: Dimensions, model: ModelIdentity) -> int:
-    return size.layers if model.depth is None else min(model.depth, size.layers)
-
-
 def _layer_parameters(size: Dimensions, model: ModelIdentity) -> float:
-    return 12.0 * size.width**2 * _layers(size, model)
+    return 12.0 * size.width**2 * size.layers_at(model.depth)

@@ -92,7 +92,7 @@ def _training(name: str, model: Model, sweep: Sweep) -> Need:
         rows, width = rows_of(sweep), model.features or size.width
         return Need(role, PROCESS + 4.0 * rows * width, f"process + 4 x {rows} examples x width {width}")
     weights, formula = _weights(model, size)
-    layers = min(model.top_layers, size.layers) if model.train == "top" else _layers(model, size)
+    layers = min(model.top_layers, size.layers) if model.train == "top" else size.layers_at(model.depth)
     kept = _KEPT // 2 if model.baseline.precision == "bfloat16" else _KEPT
     batch = _micro_batch(name, model, sweep)
     activations = float(kept * batch * model.max_length * layers * size.width)
@@ -125,15 +125,11 @@ def _pass(role: str, model: Model, resources: Resources) -> Need:
     size = dimensions_of(model.source, model.revision)
     if size is None:
         return Need(role, None, "by its size")
-    parameters, layers = size.parameters_at(model.depth), _layers(model, size)
+    parameters, layers = size.parameters_at(model.depth), size.layers_at(model.depth)
     tokens = _PASS_TOKENS["GPU" if resources.gpus else "CPU"]
     each = _PASSING + 4 * (layers + 1)
     formula = f"process + 4 P of {in_count(parameters)} parameters + {each} x {tokens} tokens x width {size.width}"
     return Need(role, PROCESS + 4.0 * parameters + float(each * tokens * size.width), formula)
-
-
-def _layers(model: Model, size: Dimensions) -> int:
-    return size.layers if model.depth is None else min(model.depth, size.layers)
 
 
 def _problem(need: Need, resources: Resources, sweep: Sweep, cluster: Cluster | None) -> str:

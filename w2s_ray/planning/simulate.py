@@ -10,7 +10,7 @@ import random
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from w2s_ray.planning.fleet import Fleet, Node, capacity_problem
+from w2s_ray.planning.fleet import Fleet, Node, capacity_problem, take
 from w2s_ray.planning.jobs import Job, Workload
 from w2s_ray.spec.cluster import Cluster
 
@@ -179,7 +179,7 @@ class _Simulation:
     def end(self, run: _Run, *, lost: bool) -> None:
         run.is_over, job, taken = True, run.job, self.now - run.start
         for node in run.nodes:
-            node.take(job, -1)
+            take(node, job, -1)
             node.running.discard(job.key)
             for name, amount in job.demand.items():
                 node.busy[name] += amount * taken  # type: ignore[assignment]

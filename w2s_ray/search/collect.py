@@ -20,6 +20,7 @@ from w2s_ray.search.folder import journal_path, load_spec
 from w2s_ray.search.journal import open_journal
 from w2s_ray.search.lease import SweepInUseError, lease
 from w2s_ray.search.record import COMPLETE, FAILED, RUNNING
+from w2s_ray.search.study import FINISHED
 from w2s_ray.stages.collect import Garbage, References, find_garbage, remove
 from w2s_ray.stages.stage import walk
 from w2s_ray.stages.store import Store
@@ -31,7 +32,6 @@ _CONFIRMATION_STATES = {
     RUNNING: TrialState.RUNNING,
     FAILED: TrialState.RUNNING,  # the next run tries it again
 }
-_ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def refer(store: Store, keep_weights: int | None = None) -> tuple[References, li
     for name in _sweeps(store):
         for mention in read_mentions(journal_path(store, name)):
             mentions.append(mention)
-            if mention.state in _ENDED and not mention.stages:
+            if mention.state in FINISHED and not mention.stages:
                 keepers[name] = "its study does not say which stages a trial had"
         try:
             needed |= _planned(store, name)
@@ -191,8 +191,8 @@ def _given_up(mentions: list[Mention]) -> frozenset[str]:
 def _without_weights(mentions: list[Mention], keep: int | None) -> frozenset[str]:
     if keep is None:
         return _given_up(mentions)
-    ended = {a for mention in mentions if mention.state in _ENDED for a in mention.students}
-    still_open = {a for mention in mentions if mention.state not in _ENDED for a in mention.students}
+    ended = {a for mention in mentions if mention.state in FINISHED for a in mention.students}
+    still_open = {a for mention in mentions if mention.state not in FINISHED for a in mention.students}
     return frozenset(ended) - still_open - set(_best(mentions, keep))
 
 

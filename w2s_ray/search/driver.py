@@ -19,16 +19,17 @@ from rich.markup import escape
 
 from w2s_ray import tasks
 from w2s_ray.assets import is_local, locate
+from w2s_ray.machine import OBJECT_STORE, usable_cpus
 from w2s_ray.methods import Experiment, Parts, plan_stages, stages_of
 from w2s_ray.report import write_report
 from w2s_ray.search.budget import Allowance
 from w2s_ray.search.folder import LiveRecord, journal_path, load_record, save_spec
 from w2s_ray.search.fresh_seeds import confirm, unconfirmed
-from w2s_ray.search.known_stores import remember
+from w2s_ray.search.known_stores import remember, resume_command
 from w2s_ray.search.lease import lease
 from w2s_ray.search.plan import make_plan
 from w2s_ray.search.progress import Progress
-from w2s_ray.search.record import COMPLETE, ENDED, SweepRecord
+from w2s_ray.search.record import COMPLETE, SweepRecord
 from w2s_ray.search.signals import orderly_interrupts, signals_kept
 from w2s_ray.search.study import FINISHED, Outcome, Study
 from w2s_ray.search.watch import watched
@@ -40,7 +41,6 @@ from w2s_ray.stages.stage import walk
 from w2s_ray.stages.store import Store
 from w2s_ray.tracking import BackgroundTracker, tracking_uri
 
-_STAGE_OBJECTS_BYTES = 100 * 2**20  # stages pass addresses, not arrays, so Ray's object store stays all but empty
 _DRAIN_SECONDS = 15.0
 _LAST_PROJECTION_SECONDS = 8.0
 _PROCESS_DEATHS = 10  # of one trial's thin actor: it holds nothing, so it is simply started again
@@ -128,7 +128,7 @@ def _say_what_is_left_out(record: SweepRecord, study: Study, allowance: Allowanc
     if refusal is None:
         return
     trials = record.sweep.search.trials
-    left = trials - sum(trial.state in ENDED for trial in record.trials)
+    left = trials - record.ended
     progress.say(
         f"[yellow]budget[/yellow]: {left} of {trials} trials are left out: {refusal}. "
         "A larger search.budget and the same command carry on"
@@ -161,7 +161,7 @@ def _search(
 ) -> None:
     """Runs Tune until enough trials have finished, or the sweep's budget allows no more; then confirms the winners."""
     sweep = parts.sweep
-    with _ray(progress, _again(parts.sweep, store)) as ray:
+    with _ray(progress, resume_command(parts.sweep.name, store)) as ray:
         from w2s_ray.search.searcher import StudySearcher
         from w2s_ray.stages.broker import start_broker
 
@@ -181,7 +181,7 @@ def _search(
 
         def on_loss(reason: str) -> None:
             # An orderly end would wait for a Ray that does not come back; its other processes end with this one.
-            progress.say(f"[red]{escape(reason)}[/red] Carry on with: {_again(sweep, store)}")
+            progress.say(f"[red]{escape(reason)}[/red] Carry on with: {resume_command(sweep.name, store)}")
             os._exit(1)
 
         searcher = StudySearcher(study, on_end, sweep.search.failures_in_a_row, allowance)
@@ -269,16 +269,11 @@ def _make_missing(parts: Parts, record: SweepRecord, progress: Progress) -> None
     graphs = (stages_of(parts, experiment) for experiment in experiments)
     stages = {stage.address: stage for graph in graphs for of_role in graph.values() for stage in of_role}
     progress.say(f"{len(missing)} stages of finished trials are not in the store any more; making them again")
-    with _ray(progress, _again(parts.sweep, record.store)) as ray:
+    with _ray(progress, resume_command(parts.sweep.name, record.store)) as ray:
         from w2s_ray.stages.broker import start_broker
 
         broker = start_broker(record.store, parts.sweep.name, parts.sweep.resources.store_patience)
         ray.get([broker.produce.remote(stages[address], -1) for address in missing if address in stages])
-
-
-def _again(sweep: Sweep, store: Store) -> str:
-    """The command that carries on."""
-    return f"w2s resume {sweep.name} --store {store.root}"
 
 
 @contextmanager
@@ -295,7 +290,7 @@ def _ray(progress: Progress, again: str) -> Iterator[Any]:
         import ray
 
         address = os.environ.get("RAY_ADDRESS")
-        local = {} if address else {"include_dashboard": False, "object_store_memory": _STAGE_OBJECTS_BYTES}
+        local = {} if address else {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
         try:
             with signals_kept():
                 ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
@@ -337,7 +332,7 @@ def _fitted_to_this_machine(sweep: Sweep) -> Sweep:
 
     Ray would wait for ever for a CPU that never comes.
     """
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cpus = usable_cpus()
     plan = sweep.resources
     asked = {"default": plan.default, **{f"models.{name}": wanted for name, wanted in plan.models.items()}}
     problems = [

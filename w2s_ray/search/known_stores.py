@@ -61,3 +61,8 @@ def _known() -> list[Path]:
 
 def _path() -> Path:
     return cache_folder() / "stores.json"
+
+
+def resume_command(name: str, store: Store) -> str:
+    """Returns the command that carries on with a sweep, or a file of sweeps, from any directory."""
+    return f"w2s resume {name} --store {store.root}"

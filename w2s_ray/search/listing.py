@@ -12,7 +12,7 @@ from rich.table import Table
 
 from w2s_ray.search.folder import journal_path, load_record, load_spec
 from w2s_ray.search.lease import holder
-from w2s_ray.search.record import COMPLETE, ENDED, SweepRecord, choose
+from w2s_ray.search.record import COMPLETE, SweepRecord, choose
 from w2s_ray.search.status import is_over
 from w2s_ray.stages.store import Store
 from w2s_ray.units import in_time
@@ -72,7 +72,7 @@ def _row(store: Store, name: str, now: float) -> Row:
         record = load_record(store, load_spec(store, name))
     except (ValueError, OSError) as error:
         return Row(name, "unreadable", problem=str(error).splitlines()[0])
-    ended = sum(trial.state in ENDED for trial in record.trials)
+    ended = record.ended
     budget = record.sweep.search.trials
     best, number = _best(record)
     journal = journal_path(store, name)

@@ -14,7 +14,7 @@ from w2s_ray.search.folder import experiment_in, read_record
 from w2s_ray.search.forecast import bytes_of, free_bytes, seconds_of
 from w2s_ray.search.foresee import foresee, trainings_in, walk_all
 from w2s_ray.search.naming import study_names
-from w2s_ray.search.record import ENDED, SweepRecord
+from w2s_ray.search.record import SweepRecord
 from w2s_ray.spec import Sweep
 from w2s_ray.spec.method import PROBE_PARAMETERS, methods_with
 from w2s_ray.stages.stage import Stage
@@ -105,7 +105,7 @@ def make_plan(sweep: Sweep, store: Store) -> Plan:
     """Lays out the sweep. Reads the study and the store, downloads and writes nothing."""
     parts = Parts(sweep)
     record = read_record(store, sweep, study_names(parts))
-    is_over = sum(trial.state in ENDED for trial in record.trials) >= sweep.search.trials
+    is_over = record.ended >= sweep.search.trials
     known = known_experiments(record)
     graphs = [stages_of(parts, experiment) for experiment in known]
     searched = {stage.address: stage for stage in walk_all(*graphs)}

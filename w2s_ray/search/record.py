@@ -50,6 +50,11 @@ class TrialRecord:
     traceback: str | None = None
     confirmation: Confirmation | None = None
 
+    @property
+    def graphs(self) -> tuple[Mapping[str, tuple[str, ...]], ...]:
+        """Its stages, and those of its confirmation where it has one."""
+        return (self.stages, self.confirmation.stages) if self.confirmation else (self.stages,)
+
 
 def contenders(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Returns the trials of which one may be called best: a probe on ground truth is an analysis, and no student.
@@ -76,6 +81,11 @@ class SweepRecord:
     trials: tuple[TrialRecord, ...]
     store: Store
     study: str = ""
+
+    @property
+    def ended(self) -> int:
+        """How many trials are over."""
+        return sum(trial.state in ENDED for trial in self.trials)
 
     def of(self, pairing: str, method: str | None = None, state: str = COMPLETE) -> list[TrialRecord]:
         """Returns the trials of a pairing, and of one method unless None, that are in `state`."""
@@ -105,6 +115,5 @@ class SweepRecord:
 
     def wanted(self) -> Counter[str]:
         """Counts how often trials and confirmations ask for each stage, by address."""
-        graphs = [trial.stages for trial in self.trials]
-        graphs += [trial.confirmation.stages for trial in self.trials if trial.confirmation]
+        graphs = (graph for trial in self.trials for graph in trial.graphs)
         return Counter(address for graph in graphs for of_role in graph.values() for address in of_role)

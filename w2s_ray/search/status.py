@@ -10,7 +10,7 @@ from typing import Any
 from w2s_ray.search.budget import account
 from w2s_ray.search.confirmation import Confirmation
 from w2s_ray.search.lease import Holder, holder
-from w2s_ray.search.record import COMPLETE, ENDED, FAILED, PRUNED, RUNNING, SweepRecord, TrialRecord
+from w2s_ray.search.record import COMPLETE, FAILED, PRUNED, RUNNING, SweepRecord, TrialRecord
 from w2s_ray.stages.spent import Meter
 
 _ENDS = {
@@ -83,7 +83,6 @@ def status_of(record: SweepRecord) -> Status:
     """Counts what `record` holds."""
     name, budget = record.sweep.name, record.sweep.search.trials
     states = Counter(trial.state for trial in record.trials)
-    ended = states[COMPLETE] + states[PRUNED] + states[FAILED]
     held_by = holder(record.store, name)
     trained, reused = _trained_and_reused(record)
     return Status(
@@ -94,7 +93,7 @@ def status_of(record: SweepRecord) -> Status:
             "pruned": states[PRUNED],
             "failed": states[FAILED],
             "running": states[RUNNING] if held_by else 0,
-            "waiting": max(0, budget - ended - (states[RUNNING] if held_by else 0)),
+            "waiting": max(0, budget - record.ended - (states[RUNNING] if held_by else 0)),
         },
         trained=trained,
         reused=reused,
@@ -109,9 +108,8 @@ def status_of(record: SweepRecord) -> Status:
 
 def is_over(record: SweepRecord) -> bool:
     """Whether the budget is spent and every confirmation has ended, as far as the study tells."""
-    ended = sum(trial.state in ENDED for trial in record.trials)
     made = [record.confirmation(trial) for trial in record.to_confirm()]
-    return ended >= record.sweep.search.trials and all(one and one.state in (COMPLETE, FAILED) for one in made)
+    return record.ended >= record.sweep.search.trials and all(one and one.state in (COMPLETE, FAILED) for one in made)
 
 
 def _confirm_json(status: Status) -> dict[str, object]:

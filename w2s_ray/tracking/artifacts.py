@@ -20,7 +20,6 @@ from w2s_ray.stages.artifacts import EXAMPLES, Examples, Predictions
 from w2s_ray.stages.store import Store
 from w2s_ray.tracking.planned import cut
 from w2s_ray.tracking.runs import Runs
-from w2s_ray.tracking.sweep_run import best_trial
 
 SPEC, PREDICTIONS, REPORT = "w2s.spec", "w2s.predictions", "w2s.report"
 MOST_ROWS = 300  # of a table of predictions: MLflow's page shows it whole, and all of them are in the store
@@ -36,7 +35,7 @@ def put_spec(client: Any, runs: Runs, run_id: str, record: SweepRecord) -> None:
 
 def put_predictions(client: Any, runs: Runs, run_id: str, record: SweepRecord) -> None:
     """Puts a table there for the best trial of each pairing that has one."""
-    best = ((pairing.name, best_trial(record, pairing.name)) for pairing in record.sweep.pairings)
+    best = ((pairing.name, record.best(pairing.name)) for pairing in record.sweep.pairings)
     tables = {_file_of(name): predictions_table(trial, record.store) for name, trial in best if trial is not None}
     _put_texts(client, runs, run_id, PREDICTIONS, tables)
 

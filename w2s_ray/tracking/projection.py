@@ -130,8 +130,7 @@ def _trained(record: SweepRecord) -> Iterator[tuple[str, Owner]]:
     """Yields the addresses of all trials' and confirmations' stages, each once, with whom it was made for first."""
     seen: set[str] = set()
     for trial in record.trials:
-        graphs = [trial.stages, trial.confirmation.stages if trial.confirmation else {}]
-        for role, addresses in (item for graph in graphs for item in graph.items()):
+        for role, addresses in (item for graph in trial.graphs for item in graph.items()):
             for address in addresses:
                 if address not in seen:
                     seen.add(address)

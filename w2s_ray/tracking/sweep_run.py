@@ -7,7 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from w2s_ray.search.record import COMPLETE, INTERRUPTED, RUNNING, SweepRecord, TrialRecord, contenders
+from w2s_ray.search.known_stores import resume_command
+from w2s_ray.search.record import COMPLETE, INTERRUPTED, RUNNING, SweepRecord, TrialRecord
 from w2s_ray.spec import Sweep
 from w2s_ray.tracking import planned
 from w2s_ray.tracking.planned import Dataset, PlannedRun, Point, cut, milliseconds, text_of
@@ -52,8 +53,7 @@ def sweep_run(
 
 def is_complete(record: SweepRecord) -> bool:
     """Whether all trials that the spec asks for have ended, and no other is open."""
-    finished = _finished(record)
-    return len(finished) >= record.sweep.search.trials and len(finished) == len(record.trials)
+    return record.ended >= record.sweep.search.trials and record.ended == len(record.trials)
 
 
 def _finished(record: SweepRecord) -> list[TrialRecord]:
@@ -92,22 +92,15 @@ def _commands(record: SweepRecord) -> str:
     """How to carry on with the sweep, and where report and spec are."""
     name, store = record.sweep.name, record.store.root
     lines = (
-        f"Run, resume or extend it: `w2s resume {name} --store {store}`",
+        f"Run, resume or extend it: `{resume_command(name, record.store)}`",
         f"Report: `w2s report {name} --store {store} --open`, in `{record.store.sweep_folder(name) / 'report'}`.",
         f"Store: `{store}`; the spec is the artifact `sweep.yaml`.",
     )
     return "\n".join(f"- {line}" for line in lines)
 
 
-def best_trial(record: SweepRecord, pairing: str) -> TrialRecord | None:
-    """Returns the complete trial with the best objective; of equals the first."""
-    objective = record.sweep.objective.labels
-    trials = [trial for trial in contenders(record.of(pairing, state=COMPLETE)) if objective in trial.values]
-    return max(trials, key=lambda trial: trial.values[objective], default=None)
-
-
 def _row(record: SweepRecord, pairing: str) -> str:
-    best = best_trial(record, pairing)
+    best = record.best(pairing)
     if best is None:
         return f"| {pairing} | | | | | | | |"
     tests = accuracies_on_test(best, record.store)
