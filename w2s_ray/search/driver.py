@@ -5,6 +5,7 @@ is started only if something is left to do.
 """
 
 import contextlib
+import gc
 import logging
 import os
 import shutil
@@ -191,6 +192,7 @@ def _search(
                 while not (study.finished or searcher.gave_up or allowance.refusal()):
                     _fit(_tuner(sweep, store, broker, searcher, scratch), store)
                     shutil.rmtree(scratch, ignore_errors=True)
+                    gc.collect()
                 if study.finished and not searcher.gave_up:
                     confirm(live, study, broker, progress)
             if not searcher.gave_up:
@@ -242,7 +244,7 @@ def _trials_a_round(parallelism: int) -> int:
 
     At the end of a round the last trials run alone; over ten times as many as run at once, that is little.
     """
-    return max(200, 10 * parallelism)
+    return max(200, 32 * parallelism)
 
 
 def _fit(tuner: Any, store: Store) -> None:
