@@ -180,3 +180,23 @@ def test_a_store_that_is_not_there_is_waited_for_and_the_wait_is_seen(ray: Any, 
     ray.get(done)
     assert store.has(stage.address)
     assert failures(store, small) == []
+
+
+def test_outcomes_are_handed_in_by_the_number_of_their_trials(ray: Any, small: Sweep) -> None:
+    broker = start_broker(Store(small.store), small.name)
+    for trial in (0, 1, 2):
+        ray.get(broker.produce.remote(student(small), trial))
+    second, third = broker.turn.remote(1), broker.turn.remote(2)
+    assert not ray.wait([second, third], timeout=0.5)[0]
+    ray.get(broker.turn.remote(0))
+    ray.get([second, third])
+
+
+def test_a_trial_that_ended_without_an_outcome_holds_up_nobody(ray: Any, small: Sweep) -> None:
+    broker = start_broker(Store(small.store), small.name)
+    for trial in (0, 1):
+        ray.get(broker.produce.remote(student(small), trial))
+    later = broker.turn.remote(1)
+    assert not ray.wait([later], timeout=0.5)[0]
+    ray.get(broker.release.remote(0))
+    ray.get(later)

@@ -5,6 +5,7 @@ is started only if something is left to do.
 """
 
 import contextlib
+import gc
 import logging
 import os
 import shutil
@@ -191,6 +192,7 @@ def _search(
                 while not (study.finished or searcher.gave_up or allowance.refusal()):
                     _fit(_tuner(sweep, store, broker, searcher, scratch), store)
                     shutil.rmtree(scratch, ignore_errors=True)
+                    gc.collect()  # Tune leaves circles, which Python looks for ever more seldom as memory grows
                 if study.finished and not searcher.gave_up:
                     confirm(live, study, broker, progress)
             if not searcher.gave_up:
@@ -240,9 +242,10 @@ def _tuner(sweep: Sweep, store: Store, broker: Any, searcher: Any, scratch: Path
 def _trials_a_round(parallelism: int) -> int:
     """Returns after how many trials Tune is begun anew, since it keeps some 70 kB of each it has seen.
 
-    At the end of a round the last trials run alone; over ten times as many as run at once, that is little.
+    At the end of a round the last trials run alone, and a new one starts its processes: over thirty times as many as
+    run at once, that is little.
     """
-    return max(200, 10 * parallelism)
+    return max(100, 32 * parallelism)
 
 
 def _fit(tuner: Any, store: Store) -> None:

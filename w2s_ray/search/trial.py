@@ -41,6 +41,7 @@ def trial_function(sweep: Sweep, store: Store, broker: Any) -> Callable[[dict[st
             is_the_stores = cause_of(error, StoreUnavailableError) is not None
             state = UNAVAILABLE if is_the_stores else "failed"
             outcome = {"state": state, "error": reason_of(error), "traceback": traceback_of(error)}
+        ray.get(broker.turn.remote(experiment.number))
         tune.report({OUTCOME: json.dumps(outcome), STEP: 0, VALUE: 0.0})
 
     return run_trial

@@ -32,6 +32,7 @@ from w2s_ray.stages.stage import ExtractFeatures, Finetune, Stage, walk
 from w2s_ray.stages.store import Store
 from w2s_ray.training.errors import STOP
 
+_TURN_SECONDS = 0.05
 _AGAIN = 3  # a stage whose inputs are damaged more often than this has a broken disk under it
 
 _log = logging.getLogger("w2s_ray.stages")
@@ -59,6 +60,7 @@ class Broker:
         self._begun: dict[str, float] = {}  # those of them that work, with the seconds since the epoch
         self._unwritten: list[Line] = []  # of spent.jsonl, while the store takes nothing
         self._progress: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self._judged: set[int] = set()  # open trials that hand in their outcome
         self._draining = False
 
     async def produce(self, stage: Stage, trial: int) -> None:
@@ -235,8 +237,19 @@ class Broker:
         while self._tasks:
             await asyncio.sleep(0.1)
 
+    async def turn(self, trial: int) -> None:
+        """Returns once every open trial with a lower number has been here, or has ended.
+
+        Results enter the study in order, so an outcome that came early would only cost its trial's process: Tune ends
+        one for which it has no next trial, and a new one takes a second or two of CPU.
+        """
+        while any(0 <= number < trial for number in set().union(*self._wanted.values()) - self._judged):
+            await asyncio.sleep(_TURN_SECONDS)
+        self._judged.add(trial)
+
     async def release(self, trial: int) -> None:
         """Forgets what `trial` wanted; a private stage that nobody else wants is cancelled."""
+        self._judged.discard(trial)
         for address, trials in list(self._wanted.items()):
             trials.discard(trial)
             if trials:
