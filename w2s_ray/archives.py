@@ -22,6 +22,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from w2s_ray.secrets import redacted
+
 LARGEST = 1 << 30  # bytes unpacked, of one archive; the largest asset has 98 MB
 _BLOCK = 1 << 20
 
@@ -86,17 +88,13 @@ def _run(command: list[str], progress: Progress | None) -> None:
             elif progress is not None:
                 progress(int(step[1]), int(step[2]))
     if pip.returncode != 0:
-        raise DownloadError(_without_secrets("\n".join(_telling(last))))
+        raise DownloadError(redacted("\n".join(_telling(last))))
 
 
 def _telling(lines: deque[str]) -> list[str]:
     """The lines that say what went wrong: pip's errors, or else whatever came last."""
     errors = [line for line in lines if line.startswith(("ERROR", "error"))]
     return errors[-3:] or [line for line in lines if line][-3:] or ["pip said nothing"]
-
-
-def _without_secrets(text: str) -> str:
-    return re.sub(r"(\w+://)[^/@\s]+@", r"\1***@", text)
 
 
 def unpack(archive: Path, members: Mapping[str, str], folder: Path, largest: int = LARGEST) -> None:
