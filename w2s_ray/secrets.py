@@ -1,7 +1,7 @@
 """Texts as they may be shown, logged and kept: without the passwords and tokens that people put into addresses.
 
-Two ways to hide them: `without_secrets` knows what an address looks like, and says the same on every machine; `redacted`
-knows besides what this process holds in its environment, and is for the words of other libraries and of people's code.
+`without_secrets` knows what an address looks like, and says the same on every machine; `redacted` knows besides what
+this process holds in its environment, and is for the words of other libraries and of people's code.
 """
 
 import os
