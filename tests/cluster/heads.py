@@ -38,7 +38,7 @@ class Head:
             env={**self.user, **environment},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             check=False,
         )
 

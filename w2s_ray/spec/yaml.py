@@ -20,6 +20,7 @@ from w2s_ray.spec.several import TASK, TASKS, Several, expand, place_in_file
 from w2s_ray.spec.sweep import Sweep
 
 _LARGEST = 1 << 20  # bytes; a sweep by hand is a few thousand
+_MOST = 1 << 20  # values, where aliases multiply them; each of a few characters, as in a file of the largest size
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -132,6 +133,8 @@ def _tree(
 ) -> CommentedMap:
     try:
         tree = YAML(typ="rt", pure=True).load(text)
+        if _size(tree, {}) > _MOST:
+            raise ValueError(f"its aliases stand for more than {_MOST} values")
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         message = " ".join(str(part) for part in (error.context, error.problem) if part)
@@ -144,6 +147,17 @@ def _tree(
     if not isinstance(tree, CommentedMap):
         raise SpecError([Problem((), f"{what} is a mapping that starts with '{first}:'", f"see {example}", file, 1)])
     return tree
+
+
+def _size(node: Any, known: dict[int, int]) -> int:
+    """Returns how many values a node holds once aliases are written out; counts each node once, however often named."""
+    if not isinstance(node, CommentedMap | CommentedSeq):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = 0  # one that holds itself
+        inner = node.values() if isinstance(node, CommentedMap) else node
+        known[id(node)] = 1 + sum(_size(one, known) for one in inner)
+    return known[id(node)]
 
 
 def _plain(node: Any) -> Any:
