@@ -81,9 +81,11 @@ def test_no_secret_is_in_anything_that_a_sweep_says_or_leaves(
     said: dict[str, str] = {}
 
     def w2s(code: int, *arguments: str, **environment: str) -> str:
-        import time; t=time.monotonic()
+        import time
+
+        t = time.monotonic()
         done = head.w2s(*arguments, **{**user, **environment})
-        print(round(time.monotonic()-t,1), *arguments[:2])
+        print(round(time.monotonic() - t, 1), *arguments[:2])
         said[" ".join(arguments)] = done.stdout + done.stderr
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
