@@ -7,7 +7,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from w2s_ray.secrets import redacted, without_secrets
+from w2s_ray.secrets import redacted, redacted_errors, without_secrets
 from w2s_ray.spec import SpecError, Sweep, Tracking, replace, yaml
 
 
@@ -78,3 +78,13 @@ def test_an_error_that_nobody_caught_is_shown_without_secrets(monkeypatch: pytes
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback")
     assert done.stderr.endswith("OSError: no https://me:***@host\n")
+
+
+def test_an_error_that_passes_on_keeps_its_kind_and_loses_the_secrets_of_all_that_it_came_from() -> None:
+    error = KeyError("lost https://me:canary@host", 7)
+    error.__cause__ = OSError(5, "no https://me:canary@host")
+    with pytest.raises(KeyError) as caught, redacted_errors():
+        raise error
+    assert caught.value.args == ("lost https://me:***@host", 7)
+    assert caught.value.__cause__ is not None
+    assert str(caught.value.__cause__) == "[Errno 5] no https://me:***@host"

@@ -9,6 +9,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 _PASSWORD = re.compile(r"(\w://[^:/@\s]*):[^/@\s]*@")  # user:PASSWORD@host
@@ -31,6 +32,26 @@ def redacted(text: str) -> str:
     for secret in sorted(_held(), key=len, reverse=True):
         text = text.replace(secret, "***")
     return _HEADER.sub(r"\1***", without_secrets(text))
+
+
+@contextmanager
+def redacted_errors() -> Iterator[None]:
+    """Takes secrets out of the words of an error, and of those that it came from, before it passes on.
+
+    Ray writes an error's traceback into its logs wherever nobody asked for a task's result.
+    """
+    try:
+        yield
+    except Exception as error:
+        one: BaseException | None = error
+        seen: set[int] = set()
+        while one is not None and id(one) not in seen:
+            seen.add(id(one))
+            one.args = tuple(redacted(part) if isinstance(part, str) else part for part in one.args)
+            if isinstance(one, OSError) and isinstance(one.strerror, str):
+                one.strerror = redacted(one.strerror)
+            one = one.__cause__ or one.__context__
+        raise
 
 
 def redact_tracebacks() -> None:

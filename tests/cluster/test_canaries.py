@@ -81,11 +81,7 @@ def test_no_secret_is_in_anything_that_a_sweep_says_or_leaves(
     said: dict[str, str] = {}
 
     def w2s(code: int, *arguments: str, **environment: str) -> str:
-        import time
-
-        t = time.monotonic()
         done = head.w2s(*arguments, **{**user, **environment})
-        print(round(time.monotonic() - t, 1), *arguments[:2])
         said[" ".join(arguments)] = done.stdout + done.stderr
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
@@ -103,8 +99,6 @@ def test_no_secret_is_in_anything_that_a_sweep_says_or_leaves(
     assert "the token here is not that" in w2s(1, "logs", "many", *there, RAY_AUTH_TOKEN=f"{MARK}wrong" * 4)
     assert "holds credentials" in w2s(1, "logs", "many", "--address", away)
     assert "cannot be written" in w2s(1, "track", "many-good", *here, MLFLOW_TRACKING_URI=away)
-    nowhere = f"postgresql://me:{MARK}database@127.0.0.1:9/x"
-    assert "cannot be written" in w2s(1, "track", "many-good", *here, MLFLOW_TRACKING_URI=nowhere)
     w2s(1, "doctor", str(spec), *here, MLFLOW_TRACKING_URI=away)
 
     said["the jobs"] = jobs(head)
