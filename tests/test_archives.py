@@ -102,3 +102,28 @@ def test_a_missing_member_and_a_broken_archive_are_named(tmp_path):
     broken.write_bytes(a_tar({"one": bytes(range(256)) * 100})[:-40])
     with pytest.raises(ArchiveError, match=r"b\.tar\.gz cannot be unpacked"):
         unpack(broken, {"one": "one"}, tmp_path)
+
+
+def test_a_header_that_unpacks_to_more_than_a_block_is_refused_before_it_is_read(tmp_path):
+    for kind in (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME):
+        member = tarfile.TarInfo("header")
+        member.type, member.size = kind, 1 << 23
+        stream = io.BytesIO()
+        with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+            archive.addfile(member, io.BytesIO(bytes(member.size)))
+        bomb = tmp_path / "a.tar.gz"
+        bomb.write_bytes(stream.getvalue())
+        assert bomb.stat().st_size < 1 << 14
+        with pytest.raises(ArchiveError, match="a header of 8388608 bytes"):
+            unpack(bomb, {"good": "good"}, tmp_path)
+
+
+def test_a_hard_link_and_a_device_in_place_of_a_file_are_refused(tmp_path):
+    for kind in (tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE):
+        member = tarfile.TarInfo("weights")
+        member.type, member.linkname = kind, "/etc/passwd"
+        with tarfile.open(tmp_path / "a.tar", "w") as archive:
+            archive.addfile(member)
+        with pytest.raises(ArchiveError, match="not a plain file"):
+            unpack(tmp_path / "a.tar", {"weights": "weights"}, tmp_path)
+    assert not (tmp_path / "weights").exists()

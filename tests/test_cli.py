@@ -25,7 +25,7 @@ FROZEN_OPTIONS = {
     "resume": {"--store", "--trials", "--take-over", "--address", "--insecure", "--help"},
     "status": {"--store", "--json", "--address", "--insecure", "--help"},
     "ls": {"--store", "--json", "--help"},
-    "submit": {"--address", "--store", "--trials", "--follow", "--driver-on", "--insecure", "--help"},
+    "submit": {"--address", "--store", "--trials", "--follow", "--driver-on", "--take-over", "--insecure", "--help"},
     "doctor": {"--store", "--address", "--cluster", "--insecure", "--json", "--help"},
     "logs": {"--address", "--follow", "--insecure", "--help"},
     "stop": {"--address", "--insecure", "--help"},

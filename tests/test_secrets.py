@@ -1,11 +1,13 @@
 """A secret that somebody put into an address is refused where it would be kept, and never shown."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 from pydantic import ValidationError
 
-from w2s_ray.secrets import without_secrets
+from w2s_ray.secrets import redacted, redacted_errors, without_secrets
 from w2s_ray.spec import SpecError, Sweep, Tracking, replace, yaml
 
 
@@ -39,3 +41,50 @@ def test_a_spec_that_holds_a_secret_is_refused_and_does_not_repeat_it(small: Swe
     with pytest.raises(ValidationError, match="MLFLOW_TRACKING_PASSWORD") as by_name:
         replace(small, tracking=Tracking(uri=uri))
     assert "canary" not in f"{by_file.value}{by_name.value}"
+
+
+def test_a_spec_with_a_secret_in_any_address_or_place_is_refused_and_does_not_repeat_it(small: Sweep) -> None:
+    text = yaml.dump(small)
+    secret = "https://me:canary@data.example/x.csv"
+    for old, new in [
+        ("source: movie-reviews", f"source: {secret}"),
+        ("source: minilm", f"source: {secret}"),
+        (f"store: {small.store}", f"store: {secret}"),
+        ("  enabled: true", f"  enabled: {secret}"),
+        ("methods:", f"{secret}: 1\nmethods:"),
+    ]:
+        assert old in text
+        with pytest.raises(SpecError) as caught:
+            yaml.parse(text.replace(old, new, 1))
+        assert "canary" not in str(caught.value)
+        assert "me:***@data.example" in str(caught.value)
+
+
+def test_the_words_of_others_lose_what_the_environment_holds_and_what_headers_show(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-key")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:canary-uri@db/x")
+    monkeypatch.setenv("PGPASSWORD", "short")  # would be found in ordinary words
+    told = redacted("InvalidKey: canary-key; login as me with canary-uri; {'Authorization': 'Basic Y2FuYXJ5MTIz'}")
+    assert told == "InvalidKey: ***; login as me with ***; {'Authorization': 'Basic ***'}"
+    assert redacted("a short word and a Basic test") == "a short word and a Basic test"
+
+
+def test_an_error_that_nobody_caught_is_shown_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "from w2s_ray.secrets import redact_tracebacks as r; r(); raise OSError('no https://me:canary@host')"
+    monkeypatch.setenv("PYTHONPATH", ":".join(sys.path))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.endswith("OSError: no https://me:***@host\n")
+
+
+def test_an_error_that_passes_on_keeps_its_kind_and_loses_the_secrets_of_all_that_it_came_from() -> None:
+    error = KeyError("lost https://me:canary@host", 7)
+    error.__cause__ = OSError(5, "no https://me:canary@host")
+    with pytest.raises(KeyError) as caught, redacted_errors():
+        raise error
+    assert caught.value.args == ("lost https://me:***@host", 7)
+    assert caught.value.__cause__ is not None
+    assert str(caught.value.__cause__) == "[Errno 5] no https://me:***@host"

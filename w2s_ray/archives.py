@@ -6,9 +6,10 @@ refuses any other bytes before it looks into them. (For a source archive pip the
 metadata, in a build process of its own; nothing is installed.)
 
 From an archive only the members asked for are written, under names that we choose. One unsafe member name, a link in
-place of a file, or more bytes than allowed refuses the whole archive.
+place of a file, a huge header, or more bytes than allowed refuses the whole archive.
 """
 
+import gzip
 import hashlib
 import os
 import re
@@ -21,6 +22,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO
+
+from w2s_ray.secrets import redacted
 
 LARGEST = 1 << 30  # bytes unpacked, of one archive; the largest asset has 98 MB
 _BLOCK = 1 << 20
@@ -86,17 +89,13 @@ def _run(command: list[str], progress: Progress | None) -> None:
             elif progress is not None:
                 progress(int(step[1]), int(step[2]))
     if pip.returncode != 0:
-        raise DownloadError(_without_secrets("\n".join(_telling(last))))
+        raise DownloadError(redacted("\n".join(_telling(last))))
 
 
 def _telling(lines: deque[str]) -> list[str]:
     """The lines that say what went wrong: pip's errors, or else whatever came last."""
     errors = [line for line in lines if line.startswith(("ERROR", "error"))]
     return errors[-3:] or [line for line in lines if line][-3:] or ["pip said nothing"]
-
-
-def _without_secrets(text: str) -> str:
-    return re.sub(r"(\w+://)[^/@\s]+@", r"\1***@", text)
 
 
 def unpack(archive: Path, members: Mapping[str, str], folder: Path, largest: int = LARGEST) -> None:
@@ -170,9 +169,28 @@ def _members(archive: Path) -> Iterator[_Member]:
                 is_file = not entry.is_dir() and entry.external_attr >> 28 in (0, 0o10)
                 yield entry.filename, entry.file_size, is_file, lambda entry=entry: file.open(entry)  # type: ignore
         return
-    with tarfile.open(archive) as tar:
+    with _stream(archive) as stream, tarfile.open(fileobj=_InSmallReads(stream), mode="r:") as tar:  # type: ignore
         for member in tar:
             yield member.name, member.size, member.isreg(), lambda member=member: tar.extractfile(member)  # type: ignore
+
+
+def _stream(archive: Path) -> IO[bytes]:
+    with archive.open("rb") as file:
+        is_gzip = file.read(2) == b"\x1f\x8b"
+    return gzip.open(archive) if is_gzip else archive.open("rb")  # type: ignore[return-value]
+
+
+class _InSmallReads:
+    """A tar's bytes, which are asked for in blocks but for headers: tarfile reads one of any size at once."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.seek, self.tell = stream.seek, stream.tell
+
+    def read(self, size: int) -> bytes:
+        if size > _BLOCK:
+            raise ArchiveError(f"a header of {size} bytes")
+        return self._stream.read(size)
 
 
 def _copy(source: IO[bytes], target: IO[bytes], size: int, name: str) -> None:

@@ -24,7 +24,7 @@ from w2s_ray.commands.handing_out import export_student, fail_by_mlflow, report_
 from w2s_ray.commands.planning import show_plan
 from w2s_ray.commands.running import interruptible, run_sweeps
 from w2s_ray.commands.saying import console, fail, show
-from w2s_ray.secrets import without_secrets
+from w2s_ray.secrets import redact_tracebacks, without_secrets
 from w2s_ray.spec import SpecError
 from w2s_ray.spec.several import Several
 from w2s_ray.spec.sweep import DEFAULT_STORE
@@ -64,7 +64,11 @@ WarmStart = Annotated[
     ),
 ]
 TakeOver = Annotated[
-    bool, typer.Option("--take-over", help="End another driver of this sweep on this machine, then go on.")
+    bool,
+    typer.Option(
+        "--take-over",
+        help="End another driver of this sweep first: one on this machine, or with --address its job there.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
@@ -116,7 +120,7 @@ def resume(
 ) -> None:
     """Carry on with a sweep by its name, with the spec kept beside its study."""
     if address:
-        cluster.resume_there(name, address, store, trials, insecure=insecure)
+        cluster.resume_there(name, address, store, trials, insecure=insecure, take_over=take_over)
         return
     with interruptible():
         from w2s_ray.search.folder import load_spec
@@ -167,16 +171,12 @@ def submit(
     trials: Trials = None,
     follow: cluster.Follow = False,
     driver_on: cluster.DriverOn = None,
+    take_over: TakeOver = False,
     insecure: cluster.Insecure = False,
 ) -> None:
     """Run a sweep on a Ray cluster, or carry on with it there: ships the spec and this package, prints the name."""
     several = with_options(load_spec_file(spec), store, trials)
-    if not several.is_one:
-        raise ValueError(
-            f"{spec} holds {len(several.sweeps)} sweeps, and a job runs one; "
-            "on a node of the cluster, RAY_ADDRESS=auto w2s run does all"
-        )
-    cluster.submit_sweep(several.sweeps[0], address, driver_on, is_followed=follow, insecure=insecure)
+    cluster.submit_sweeps(several, address, driver_on, is_followed=follow, insecure=insecure, take_over=take_over)
 
 
 @app.command(epilog="Example: w2s doctor sweeps/quickstart.yaml, or: w2s doctor --address http://localhost:8265")
@@ -319,6 +319,7 @@ def main() -> None:
     from w2s_ray.search.lease import SweepInUseError
     from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError
 
+    redact_tracebacks()
     try:
         app()
     except (SpecError, UnknownSweepError) as error:

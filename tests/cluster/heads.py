@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +22,11 @@ _MARK = "W2S_TEST_HEAD"
 
 @dataclass(frozen=True)
 class Head:
-    """A running head: the URL of its dashboard, and the environment of a user who has its token."""
+    """A running head: the URL of its dashboard, where its logs lie, and the environment of a user who has its token."""
 
     url: str
     folder: Path
+    temp: Path
     user: dict[str, str]
 
     def w2s(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -36,7 +38,7 @@ class Head:
             env={**self.user, **environment},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             check=False,
         )
 
@@ -58,10 +60,17 @@ def _end(mark: str) -> None:
             continue
 
 
-@pytest.fixture(scope="session")
-def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
-    """A head of two CPUs whose processes know nothing of this checkout."""
-    folder, mark = tmp_path_factory.mktemp("head"), uuid.uuid4().hex
+@contextmanager
+def running(folder: Path, *, is_open: bool = False, **environment: str) -> Iterator[Head]:
+    """Runs a head of two CPUs whose processes know nothing of this checkout, and are killed at the end.
+
+    Args:
+        folder: the home of its processes, and of its users.
+        is_open: whether anybody may use it, without a token.
+        environment: what its processes, and so every job, have besides.
+    """
+    mark = uuid.uuid4().hex
+    temp = Path(f"/tmp/w2s-{mark[:6]}")
     gcs, dashboard, agent, runtime, client = free_ports(5)
     shared = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     shared = {
@@ -70,23 +79,32 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
         "W2S_CACHE": os.environ.get("W2S_CACHE", str(Path.home() / ".cache/w2s_ray")),
     }
     secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+    asked = {"RAY_AUTH_MODE": "disabled"} if is_open else secret
     bin_folder = str(Path(sys.executable).parent)
-    inside = {**shared, **secret, _MARK: mark, "PATH": f"{bin_folder}:{os.environ['PATH']}"}
     checkout = str(Path(__file__).parents[2])
-    inside["PYTHONPATH"] = ":".join(p for p in os.environ.get("PYTHONPATH", "").split(":") if p and p != checkout)
+    others = ":".join(p for p in os.environ.get("PYTHONPATH", "").split(":") if p and p != checkout)
+    inside = {**shared, **asked, _MARK: mark, "PATH": f"{bin_folder}:{os.environ['PATH']}", "PYTHONPATH": others}
+    inside |= environment
     command = [f"{bin_folder}/ray", "start", "--head", "--node-ip-address=127.0.0.1", f"--port={gcs}"]
     command += ["--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"]
     command += [f"--dashboard-agent-listen-port={agent}", f"--runtime-env-agent-port={runtime}"]
     command += [f"--ray-client-server-port={client}", "--num-cpus=2", "--object-store-memory=100000000"]
-    command += ["--disable-usage-stats", f"--temp-dir=/tmp/w2s-{mark[:6]}", "--labels=w2s/driver=yes"]
+    command += ["--disable-usage-stats", f"--temp-dir={temp}", "--labels=w2s/driver=yes"]
     started = subprocess.run(command, env=inside, cwd=folder, capture_output=True, text=True, timeout=180, check=False)
     try:
         assert started.returncode == 0, started.stdout + started.stderr
         user = {**shared, **secret, "PYTHONPATH": os.environ.get("PYTHONPATH", checkout), "COLUMNS": "200"}
-        yield Head(f"http://127.0.0.1:{dashboard}", folder, user)
+        yield Head(f"http://127.0.0.1:{dashboard}", folder, temp, user)
     finally:
         _end(mark)
-        shutil.rmtree(f"/tmp/w2s-{mark[:6]}", ignore_errors=True)
+        shutil.rmtree(temp, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
+    """A head that asks for a token, for all tests that leave it as it is."""
+    with running(tmp_path_factory.mktemp("head")) as started:
+        yield started
 
 
 def answers(url: str, token: str | None) -> int:

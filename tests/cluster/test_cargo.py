@@ -6,16 +6,21 @@ import pytest
 
 from w2s_ray.cluster.cargo import packed
 from w2s_ray.spec import SpecError, Sweep, replace, yaml
+from w2s_ray.spec.several import Several
+
+
+def alone(sweep: Sweep) -> Several:
+    return Several(sweep.name, (sweep,))
 
 
 def problems(sweep: Sweep) -> str:
-    with pytest.raises(SpecError) as caught, packed(sweep):
+    with pytest.raises(SpecError) as caught, packed(alone(sweep)):
         pass
     return str(caught.value)
 
 
 def test_a_job_carries_the_package_and_the_same_spec(small: Sweep) -> None:
-    with packed(small) as (entrypoint, runtime_env):
+    with packed(alone(small)) as (entrypoint, runtime_env):
         assert entrypoint == "exec python -m w2s_ray run sweep.yaml"
         assert (Path(runtime_env["py_modules"][0]) / "cluster" / "cargo.py").is_file()
         assert yaml.load(Path(runtime_env["working_dir"]) / "sweep.yaml") == small
@@ -30,3 +35,15 @@ def test_a_store_that_nodes_would_not_share_is_refused(small: Sweep, store: str)
 def test_a_file_of_this_machine_is_refused(small: Sweep) -> None:
     task = replace(small.task, source="./mine.csv")
     assert "'./mine.csv' is a file of this machine" in problems(replace(small, task=task))
+
+
+def test_a_file_with_many_tasks_travels_as_one_and_a_fault_of_all_is_said_once(small: Sweep) -> None:
+    tasks = {name: replace(small.task, seed=seed) for name, seed in (("first", 1), ("second", 2))}
+    sweeps = tuple(replace(small, name=f"many-{name}", task=task) for name, task in tasks.items())
+    with packed(Several("many", sweeps), take_over=True) as (entrypoint, runtime_env):
+        assert entrypoint == "exec python -m w2s_ray run sweep.yaml --take-over"
+        assert yaml.load_all(Path(runtime_env["working_dir"]) / "sweep.yaml") == Several("many", sweeps)
+    away = tuple(replace(sweep, store="w2s-runs") for sweep in sweeps)
+    with pytest.raises(SpecError) as caught, packed(Several("many", away)):
+        pass
+    assert len(caught.value.problems) == 1

@@ -28,22 +28,34 @@ def test_a_missing_and_a_wrong_token_are_refused_in_a_sentence(head: Head) -> No
 
 def test_a_sweep_is_submitted_stopped_resumed_and_shown_from_outside(head: Head, small: Sweep) -> None:
     spec = written(head, replace(small, name="far", store=str(head.folder / "store")))
-    submitted = head.w2s("submit", spec, "--address", head.url)
+    submitted = head.w2s("submit", spec, "--address", head.url, "--driver-on", "w2s/driver=yes")
     assert submitted.stdout == "far\n", submitted.stderr
     again = head.w2s("submit", spec, "--address", head.url)
     assert again.returncode == 1
     assert "sweep 'far' is running there (job far-1" in again.stderr
+    taken = head.w2s("submit", spec, "--address", head.url, "--take-over")
+    assert "job far-2: " in taken.stderr
     stopped = head.w2s("stop", "far", "--address", head.url)
-    assert "job far-1: STOPPED" in stopped.stdout, stopped.stderr
+    assert "job far-2: STOPPED" in stopped.stdout, stopped.stderr
     followed = head.w2s("submit", spec, "--address", head.url, "--follow")
     assert followed.returncode == 0, followed.stdout + followed.stderr
-    assert "job far-2: SUCCEEDED" in followed.stderr
+    assert "job far-3: SUCCEEDED" in followed.stderr
     status = head.w2s("status", "far", "--address", head.url, "--json")
     assert json.loads(status.stdout)["state"] == "finished", status.stderr
     resumed = head.w2s("resume", "far", "--address", head.url, "--trials", "5")
     assert resumed.stdout == "far\n", resumed.stderr
     logs = head.w2s("logs", "far", "-f", "--address", head.url)
     assert logs.returncode == 0, logs.stdout + logs.stderr
-    assert "job far-3: SUCCEEDED" in logs.stderr
-    said = "".join(one.stdout + one.stderr for one in (submitted, again, stopped, followed, status, resumed, logs))
+    assert "job far-4: SUCCEEDED" in logs.stderr
+    every = (submitted, again, taken, stopped, followed, status, resumed, logs)
+    said = "".join(one.stdout + one.stderr for one in every)
     assert TOKEN not in said
+
+
+def test_a_driver_waits_for_a_node_with_its_label_and_can_be_stopped(head: Head, small: Sweep) -> None:
+    spec = written(head, replace(small, name="waiting", store=str(head.folder / "waiting")))
+    submitted = head.w2s("submit", spec, "--address", head.url, "--driver-on", "w2s/driver=no")
+    assert "job waiting-1: PENDING" in submitted.stderr
+    stopped = head.w2s("stop", "waiting", "--address", head.url)
+    assert "job waiting-1: STOPPED" in stopped.stdout, stopped.stderr
+    assert not (head.folder / "waiting").exists()

@@ -187,3 +187,21 @@ search: {trials: 1}
         ["sweep.yaml:4", "models.small.max_length"],
         ["sweep.yaml:4", "models.large.max_length"],
     ]
+
+
+def test_aliases_that_stand_for_billions_of_values_are_refused_at_once(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30)]
+    path = tmp_path / "laughs.yaml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    for read in (yaml.load, yaml.load_all, yaml.load_cluster):
+        with pytest.raises(SpecError, match=r"laughs\.yaml: not valid YAML: its aliases stand for more than"):
+            read(path)
+
+
+def test_nesting_without_end_is_refused_with_the_file_named(tmp_path: Path) -> None:
+    path = tmp_path / "deep.yaml"
+    for opened in ("[", "{a: "):
+        path.write_text(f"a: {opened * 20_000}", encoding="utf-8")
+        with pytest.raises(SpecError, match=r"deep\.yaml: not valid YAML"):
+            yaml.load(path)

@@ -136,3 +136,14 @@ def test_a_table_is_what_it_holds_and_not_where_it_lies(tmp_path):
         (tmp_path / name).write_text("text,label\n", encoding="utf-8")
     first, second, other = (table.fingerprint(str(tmp_path / name)) for name in ("a.csv", "b.csv", "c.tsv"))
     assert first == second != other
+
+
+def test_a_few_bytes_of_parquet_that_stand_for_too_many_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "_LARGEST", 1 << 20)
+    repeated, zeros = tmp_path / "repeated.parquet", tmp_path / "zeros.parquet"
+    pq.write_table(pa.table({"text": ["x" * 10_000] * 5000, "label": [0, 1] * 2500}), repeated)
+    pq.write_table(pa.table({"text": ["x" * (1 << 21), "y"], "label": [0, 1]}), zeros, compression="zstd")
+    for path in (repeated, zeros):
+        assert path.stat().st_size < 1 << 14
+        with pytest.raises(ValueError, match=rf"{path.name}: its columns hold more than 1048576 bytes"):
+            read(str(path), Columns())

@@ -17,6 +17,7 @@ from w2s_ray.assets import ASSETS, is_local
 from w2s_ray.secrets import without_secrets
 from w2s_ray.spec import Problem, SpecError, Sweep, yaml
 from w2s_ray.spec.problems import Place
+from w2s_ray.spec.several import Several
 
 _SPEC = "sweep.yaml"
 _STOP_SECONDS = 45  # Ray kills a job that was asked to stop after 3 s; an orderly end takes up to 30
@@ -38,18 +39,23 @@ def environment() -> dict[str, Any]:
 
 
 @contextmanager
-def packed(sweep: Sweep) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Gives the command that runs `sweep` and its runtime environment, whose files exist within the block.
+def packed(several: Several, *, take_over: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Gives the command that runs a file's sweeps and its runtime environment, whose files exist within the block.
 
     Raises:
         SpecError: the spec names something that the cluster cannot have or must not be told.
     """
-    problems = list(problems_on_a_cluster(sweep))
+    problems = dict.fromkeys(problem for sweep in several.sweeps for problem in problems_on_a_cluster(sweep))
     if problems:
         raise SpecError(problems)
     with TemporaryDirectory(prefix="w2s-") as folder:
-        (Path(folder) / _SPEC).write_text(yaml.dump(sweep), encoding="utf-8")
-        yield command("run", _SPEC), {**environment(), "working_dir": folder}
+        (Path(folder) / _SPEC).write_text(yaml.dump_all(several), encoding="utf-8")
+        yield command("run", _SPEC, *taking_over(take_over)), {**environment(), "working_dir": folder}
+
+
+def taking_over(is_meant: bool) -> list[str]:
+    """Returns what has a driver end another one of its sweep that runs on the same node."""
+    return ["--take-over"] if is_meant else []
 
 
 def store_problem(store: str) -> Problem | None:

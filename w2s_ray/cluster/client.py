@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from w2s_ray.cluster.address import ClusterError, checked
-from w2s_ray.secrets import without_secrets
+from w2s_ray.secrets import redacted
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -47,7 +47,7 @@ def translated(url: str) -> Iterator[None]:
     except (ConnectionError, requests.RequestException):
         raise ClusterError(no_answer(url)) from None
     except RuntimeError as error:
-        raise ClusterError(f"the cluster at {url} says: {without_secrets(str(error))}") from error
+        raise ClusterError(f"the cluster at {url} says: {redacted(str(error))}") from error
 
 
 def _refuse_an_open_cluster(url: str, insecure: bool) -> None:

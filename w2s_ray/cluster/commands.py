@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from w2s_ray.search.signals import INTERRUPTED
-from w2s_ray.spec import Sweep
+from w2s_ray.spec.several import Several
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -33,18 +33,22 @@ DriverOn = Annotated[
 ]
 
 
-def submit_sweep(sweep: Sweep, address: str, driver_on: str | None, *, is_followed: bool, insecure: bool) -> None:
-    """Starts a sweep on a cluster, prints its name, and with `is_followed` its output."""
+def submit_sweeps(
+    several: Several, address: str, driver_on: str | None, *, is_followed: bool, insecure: bool, take_over: bool
+) -> None:
+    """Starts a file's sweep or sweeps on a cluster, prints its name, and with `is_followed` the output."""
     from w2s_ray.cluster.client import connect
     from w2s_ray.cluster.jobs import submit
 
     client = connect(address, insecure=insecure)
-    job = submit(client, sweep, _labels(driver_on))
-    print(sweep.name)
-    _follow(client, job, sweep.name, address) if is_followed else _say_how_to_go_on(job, sweep.name, address)
+    job = submit(client, several, _labels(driver_on), take_over=take_over)
+    print(several.name)
+    _follow(client, job, several.name, address) if is_followed else _say_how_to_go_on(job, several.name, address)
 
 
-def resume_there(name: str, address: str, store: str | None, trials: int | None, *, insecure: bool) -> None:
+def resume_there(
+    name: str, address: str, store: str | None, trials: int | None, *, insecure: bool, take_over: bool
+) -> None:
     """Carries on with a sweep on a cluster; where it lives is known from its last job unless `store` says so."""
     from w2s_ray.cluster.address import ClusterError
     from w2s_ray.cluster.cargo import store_problem
@@ -55,8 +59,7 @@ def resume_there(name: str, address: str, store: str | None, trials: int | None,
     if problem:
         raise ClusterError(str(problem))
     client = connect(address, insecure=insecure)
-    arguments = ("--trials", str(trials)) if trials else ()
-    job = resume(client, name, store or last_job(client, name).store, arguments)
+    job = resume(client, name, store or last_job(client, name).store, trials, take_over=take_over)
     print(name)
     _say_how_to_go_on(job, name, address)
 

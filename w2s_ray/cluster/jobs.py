@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from w2s_ray.cluster.address import ClusterError
-from w2s_ray.cluster.cargo import command, environment, packed
+from w2s_ray.cluster.cargo import command, environment, packed, taking_over
 from w2s_ray.cluster.client import translated
-from w2s_ray.spec import Sweep
+from w2s_ray.spec.several import Several
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -67,25 +67,40 @@ def last_job(client: "JobSubmissionClient", name: str) -> Job:
     return jobs[-1]
 
 
-def submit(client: "JobSubmissionClient", sweep: Sweep, driver_on: dict[str, str] | None = None) -> Job:
-    """Starts `sweep`, or what is left of it, and returns its job.
+def submit(
+    client: "JobSubmissionClient",
+    several: Several,
+    driver_on: dict[str, str] | None = None,
+    *,
+    take_over: bool = False,
+) -> Job:
+    """Starts a file's sweep or sweeps, or what is left of them, and returns the job, which has the file's name.
 
     Args:
         client: of the cluster.
-        sweep: its `store` is a folder that every node mounts.
+        several: the `store` is a folder that every node mounts.
         driver_on: labels of the node that the driver may run on; by default the head node.
+        take_over: ends a job of that name first, and a driver that somebody started by hand on the same node.
 
     Raises:
         SpecError: the spec names what the cluster cannot have.
         ClusterError: the sweep is running there, or the cluster cannot be used.
     """
-    with packed(sweep) as (entrypoint, runtime_env):
-        return _start(client, sweep.name, sweep.store, entrypoint, runtime_env, driver_on)
+    store = several.sweeps[0].store
+    with packed(several, take_over=take_over) as (entrypoint, runtime_env):
+        if take_over:
+            _stop_running(client, several.name)
+        return _start(client, several.name, store, entrypoint, runtime_env, driver_on)
 
 
-def resume(client: "JobSubmissionClient", name: str, store: str, arguments: tuple[str, ...] = ()) -> Job:
+def resume(
+    client: "JobSubmissionClient", name: str, store: str, trials: int | None = None, *, take_over: bool = False
+) -> Job:
     """Carries on with a sweep from the spec kept in its store, and returns its job. Raises as `submit`."""
-    entrypoint = command("resume", name, "--store", store, *arguments)
+    more = [*(["--trials", str(trials)] if trials else []), *taking_over(take_over)]
+    entrypoint = command("resume", name, "--store", store, *more)
+    if take_over:
+        _stop_running(client, name)
     return _start(client, name, store, entrypoint, environment(), None)
 
 
@@ -101,6 +116,11 @@ def stop(client: "JobSubmissionClient", name: str) -> Job:
     with translated(client.get_address()):
         client.stop_job(job.id)
     return _ended(client, job.id, _STOP_SECONDS)
+
+
+def _stop_running(client: "JobSubmissionClient", name: str) -> None:
+    if any(not job.is_over for job in jobs_of(client, name)):
+        stop(client, name)
 
 
 def ask(client: "JobSubmissionClient", *arguments: str) -> str:
@@ -175,7 +195,8 @@ def _refuse_a_second(name: str, jobs: list[Job]) -> None:
     for job in jobs:
         if not job.is_over:
             raise ClusterError(
-                f"sweep {name!r} is running there ({job}); follow it with w2s logs {name} -f, or w2s stop {name}"
+                f"sweep {name!r} is running there ({job}); "
+                f"follow it with w2s logs {name} -f, or end it: w2s stop {name}, or --take-over here"
             )
 
 

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from w2s_ray.commands.saying import console, fail
 from w2s_ray.search.signals import INTERRUPTED, orderly_interrupts
+from w2s_ray.secrets import redacted
 from w2s_ray.spec.several import Several
 from w2s_ray.stages.store import Store
 
@@ -73,7 +74,7 @@ def _run_several(several: Several, take_over: bool) -> None:
         for sweep, ended in run_in_order(several, take_over=take_over):
             if isinstance(ended, Exception):
                 failed.append(sweep.name)
-                print(f"w2s: {sweep.name}: {ended}", file=sys.stderr)
+                print(redacted(f"w2s: {sweep.name}: {ended}"), file=sys.stderr)
             else:
                 reports.append(answers(ended))
                 print_report(reports[-1], console())

@@ -6,6 +6,8 @@ from typing import NoReturn
 
 from rich.console import Console
 
+from w2s_ray.secrets import redacted
+
 _PAGE_WIDTH = 110
 
 
@@ -20,7 +22,7 @@ def show(content: object) -> None:
 
 
 def fail(error: Exception | str, code: int) -> NoReturn:
-    """Says what went wrong and ends the command."""
+    """Says what went wrong, without secrets that it may repeat, and ends the command."""
     message = error.args[0] if isinstance(error, LookupError) and error.args else error
-    print(f"w2s: {message}", file=sys.stderr)
+    print(f"w2s: {redacted(str(message))}", file=sys.stderr)
     raise SystemExit(code)

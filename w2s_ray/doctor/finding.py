@@ -4,8 +4,6 @@ Nothing that a finding says holds a secret: addresses lose their passwords and t
 another library repeats of the variables that hold them.
 """
 
-import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,14 +13,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from w2s_ray.secrets import without_secrets
+from w2s_ray.secrets import redacted
 
 State = Literal["ok", "warning", "problem"]
 _COLOURS: dict[State, str] = {"ok": "green", "warning": "yellow", "problem": "red"}
-_SECRET_VARIABLE = re.compile(r"(?:^|_)(?:TOKEN|PASSWORD|PASSWD|SECRET|KEY)$")
 _BAD: tuple[State, ...] = ("problem", "warning")
 _LINES = 4  # of what is well
-_SHORTEST_SECRET = 6  # characters; a shorter value would be found in ordinary words
 
 
 @dataclass(frozen=True)
@@ -46,17 +42,17 @@ class Finding:
 
 def ok(check: str, says: str) -> Finding:
     """Returns that all is well."""
-    return Finding(check, "ok", _told(says))
+    return Finding(check, "ok", redacted(says))
 
 
 def warning(check: str, says: str, mend: str) -> Finding:
     """Returns what may go wrong."""
-    return Finding(check, "warning", _told(says), _told(mend))
+    return Finding(check, "warning", redacted(says), redacted(mend))
 
 
 def problem(check: str, says: str, mend: str) -> Finding:
     """Returns what will go wrong."""
-    return Finding(check, "problem", _told(says), _told(mend))
+    return Finding(check, "problem", redacted(says), redacted(mend))
 
 
 def advised(check: str, message: str, otherwise: str) -> Finding:
@@ -130,11 +126,3 @@ def _merged(ones: Sequence[Finding]) -> Finding:
     more = [f"and {len(says) - _LINES} more"] if len(says) > _LINES else []
     where = places[0] if len(places) == 1 else f"{len(places)} places"
     return replace(ones[0], where=where, says="\n".join([*says[:_LINES], *more]))
-
-
-def _told(text: str) -> str:
-    """Hides the secrets of addresses, and those that this process has in its environment."""
-    for name, value in os.environ.items():
-        if _SECRET_VARIABLE.search(name) and len(value) >= _SHORTEST_SECRET:
-            text = text.replace(value, "***")
-    return without_secrets(text)

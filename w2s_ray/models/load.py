@@ -45,7 +45,8 @@ def load_backbone(folder: Path, depth: int | None = None) -> nn.Module:
     """Loads the network in `folder` on the CPU, in float32 and in eval mode, cut to `depth`.
 
     Raises:
-        ValueError: pickled or no weights, several GGUF files, a depth beyond the layers, an unknown layout of layers.
+        ValueError: pickled or no weights, an adapter, several GGUF files, a depth beyond the layers, an unknown layout
+            of layers.
         ImportError: a GGUF file without the packages that read it.
     """
     backbone: Any = AutoModel.from_pretrained(
@@ -142,6 +143,9 @@ def _layers(backbone: nn.Module) -> tuple[nn.Module, str]:
 
 def pretrained_arguments(folder: Path) -> dict[str, Any]:
     """Returns the arguments that make `from_pretrained` read what is in `folder`, and nothing pickled."""
+    if (folder / "adapter_config.json").exists():
+        # transformers would take the base model from wherever this file says, which no fingerprint covers.
+        raise ValueError(f"{folder} holds an adapter (adapter_config.json); merge it into its base model and save that")
     gguf = _gguf(folder)
     if any(folder.glob("*.safetensors")):
         return {"use_safetensors": True}

@@ -247,11 +247,15 @@ def _confirm_problems(sweep: Sweep) -> Iterator[Problem]:
 
 def _credential_problems(sweep: Sweep) -> Iterator[Problem]:
     """A spec is kept in the store and shown in MLflow, so that a secret in it would be everybody's."""
-    uri = sweep.tracking.uri
-    if uri and without_secrets(uri) != uri:
-        yield Problem(
-            ("tracking", "uri"),
-            f"{without_secrets(uri)} holds credentials",
-            "leave them out: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, hold "
-            "those of a server; a database's whole URI goes into MLFLOW_TRACKING_URI",
-        )
+    of_mlflow = (
+        "leave them out: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, hold "
+        "those of a server; a database's whole URI goes into MLFLOW_TRACKING_URI"
+    )
+    task = sweep.task
+    named: dict[Place, str | None] = {("tracking", "uri"): sweep.tracking.uri, ("store",): sweep.store}
+    named.update({("task", "source"): task.source, ("task", "test_source"): task.test_source})
+    named.update({("models", name, "source"): model.source for name, model in sweep.models.items()})
+    for place, address in named.items():
+        if address and without_secrets(address) != address:
+            mend = of_mlflow if place[0] == "tracking" else "leave them out: a spec is kept and shown"
+            yield Problem(place, f"{without_secrets(address)} holds credentials", mend)

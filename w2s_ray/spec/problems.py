@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from w2s_ray.secrets import without_secrets
+
 Place = tuple[str | int, ...]
 """Keys and indices from the top of the spec, as in ("pairings", 0, "weak")."""
 
@@ -21,7 +23,9 @@ class Problem:
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}: " if self.file and self.line else f"{self.file}: " if self.file else ""
         path = ".".join(str(part) for part in self.place)
-        return f"{where}{path + ': ' if path else ''}{self.message}{'; ' + self.fix if self.fix else ''}"
+        return without_secrets(
+            f"{where}{path + ': ' if path else ''}{self.message}{'; ' + self.fix if self.fix else ''}"
+        )
 
 
 class SpecError(ValueError):

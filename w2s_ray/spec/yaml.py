@@ -16,10 +16,11 @@ from ruamel.yaml.error import MarkedYAMLError
 
 from w2s_ray.spec.cluster import Cluster
 from w2s_ray.spec.problems import Place, Problem, SpecError, did_you_mean
-from w2s_ray.spec.several import TASKS, Several, expand, place_in_file
+from w2s_ray.spec.several import TASK, TASKS, Several, expand, place_in_file
 from w2s_ray.spec.sweep import Sweep
 
 _LARGEST = 1 << 20  # bytes; a sweep by hand is a few thousand
+_MOST = 1 << 20  # values, where aliases multiply them; each of a few characters, as in a file of the largest size
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -85,11 +86,28 @@ def parse_all(text: str, file: str = "<text>") -> Several:
 
 def dump(sweep: Sweep) -> str:
     """Writes a sweep as YAML that `parse` reads back to an equal one."""
+    return _written(_data(sweep))
+
+
+def dump_all(several: Several) -> str:
+    """Writes the sweep or the sweeps of a file as YAML that `parse_all` reads back to equal ones."""
+    if several.is_one:
+        return dump(several.sweeps[0])
+    common = {key: value for key, value in _data(several.sweeps[0]).items() if key not in ("name", TASK)}
+    tasks = {one.name.removeprefix(f"{several.name}-"): _data(one)[TASK] for one in several.sweeps}
+    return _written({"name": several.name, TASKS: tasks, **common})
+
+
+def _data(sweep: Sweep) -> dict[str, Any]:
+    return sweep.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _written(data: dict[str, Any]) -> str:
     stream = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    yaml.dump(sweep.model_dump(mode="json", by_alias=True, exclude_none=True), stream)
+    yaml.dump(data, stream)
     return stream.getvalue()
 
 
@@ -115,6 +133,8 @@ def _tree(
 ) -> CommentedMap:
     try:
         tree = YAML(typ="rt", pure=True).load(text)
+        if _size(tree, {}) > _MOST:
+            raise ValueError(f"its aliases stand for more than {_MOST} values")
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         message = " ".join(str(part) for part in (error.context, error.problem) if part)
@@ -127,6 +147,17 @@ def _tree(
     if not isinstance(tree, CommentedMap):
         raise SpecError([Problem((), f"{what} is a mapping that starts with '{first}:'", f"see {example}", file, 1)])
     return tree
+
+
+def _size(node: Any, known: dict[int, int]) -> int:
+    """Returns how many values a node holds once aliases are written out; counts each node once, however often named."""
+    if not isinstance(node, CommentedMap | CommentedSeq):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = 0  # one that holds itself
+        inner = node.values() if isinstance(node, CommentedMap) else node
+        known[id(node)] = 1 + sum(_size(one, known) for one in inner)
+    return known[id(node)]
 
 
 def _plain(node: Any) -> Any:

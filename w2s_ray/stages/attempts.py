@@ -22,6 +22,7 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
+from w2s_ray.secrets import redacted
 from w2s_ray.stages.errors import StoreUnavailableError, cause_of
 from w2s_ray.training.errors import DeviceOutOfMemory, TrainingStopped
 
@@ -114,9 +115,9 @@ def innermost(error: BaseException) -> BaseException:
 
 
 def reason_of(error: BaseException) -> str:
-    """Returns an error in a line or a few, as people read it."""
+    """Returns an error in a line or a few, as people read it and as study, store and MLflow keep it."""
     inner = innermost(error)
-    return f"{type(inner).__name__}: {inner}".strip()[:_LONGEST_REASON]
+    return redacted(f"{type(inner).__name__}: {inner}".strip())[:_LONGEST_REASON]
 
 
 def traceback_of(error: BaseException) -> str:
@@ -129,4 +130,4 @@ def traceback_of(error: BaseException) -> str:
         text = re.split(r"^.*ray::.*\(pid=.*\n", text, flags=re.MULTILINE)[-1]
     else:
         text = "" if isinstance(error, RayError) else "".join(traceback.format_exception(error))
-    return text.strip()[-_LONGEST_TRACEBACK:]
+    return redacted(text.strip())[-_LONGEST_TRACEBACK:]

@@ -15,6 +15,7 @@ from typing import Any
 
 import ray
 
+from w2s_ray.secrets import redacted_errors
 from w2s_ray.stages.artifacts import CURVE, EXAMPLES, FEATURES, PREDICTIONS, READ_OF, WEIGHTS, Examples, write_lines
 from w2s_ray.stages.attempts import innermost
 from w2s_ray.stages.claim import claim
@@ -48,7 +49,7 @@ def run_stages(batch: list[Stage], root: str, made_by: str, broker: Any) -> floa
     """
     store, doing, led_by = Store(root), f"making {batch[0].execution.label}", batch[0].address
     must_exist(store.root, doing)
-    with store_errors(store.root, doing), claim(store, min(stage.address for stage in batch)):
+    with redacted_errors(), store_errors(store.root, doing), claim(store, min(stage.address for stage in batch)):
         batch = [stage for stage in batch if not store.has(stage.address)]
         if not batch:
             return 0.0

@@ -6,11 +6,12 @@ row that is well formed but lacks something is a row; it is for `clean` to leave
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TextIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from w2s_ray.archives import sha256_of
@@ -20,6 +21,8 @@ from w2s_ray.tasks.row import Row, as_number, cell
 
 _LONGEST_CELL = 1 << 24  # characters; the csv module would refuse a document of more than 131,072
 _SHOWN = 5
+_LARGEST = 1 << 32  # bytes of a Parquet file's columns, written out: a few kilobytes of it can stand for terabytes
+_BATCH = 1024  # rows
 
 
 def is_table(source: str) -> bool:
@@ -137,13 +140,42 @@ def _read_parquet(path: Path, columns: Columns) -> Iterator[Row]:
     try:
         with pq.ParquetFile(path) as file:
             check_columns(path.name, columns, file.schema_arrow.names)
-            number = 0
-            for batch in file.iter_batches(columns=wanted):
+            texts = [name for name in wanted if _is_text(file.schema_arrow.field(name).type)]
+        # A text that is repeated stays one until its size is known.
+        with pq.ParquetFile(path, read_dictionary=texts) as file:
+            _check_size(path.name, _packed_bytes(file.metadata, wanted))
+            number = size = 0
+            for batch in file.iter_batches(_BATCH, columns=wanted):
+                size += sum(map(_bytes_of, batch.columns))
+                _check_size(path.name, size)
                 for values in batch.to_pylist():
                     number += 1
                     yield row_of(f"{path.name}:{number}", values, columns)
     except (pa.ArrowException, OSError) as error:  # a damaged page is an OSError
         raise ValueError(f"{path.name}: not valid Parquet: {error}") from None
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _packed_bytes(metadata: pq.FileMetaData, wanted: Collection[str]) -> int:
+    """Returns the size of some columns without compression, but as they are encoded, as the file tells it."""
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    chunks = (group.column(number) for group in groups for number in range(group.num_columns))
+    return sum(one.total_uncompressed_size for one in chunks if one.path_in_schema.split(".")[0] in wanted)
+
+
+def _bytes_of(column: pa.Array) -> int:
+    """Returns the size of a column, each of its texts written out."""
+    if not pa.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    return pc.sum(pc.binary_length(column.dictionary).take(column.indices)).as_py() or 0
+
+
+def _check_size(name: str, size: int) -> None:
+    if size > _LARGEST:
+        raise ValueError(f"{name}: its columns hold more than {_LARGEST} bytes; split the file, or shorten the texts")
 
 
 class _Malformed:

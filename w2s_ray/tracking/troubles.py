@@ -6,7 +6,7 @@ MLflow's client reads its credentials and certificates from the environment; the
 import re
 from collections.abc import Iterator
 
-from w2s_ray.secrets import without_secrets
+from w2s_ray.secrets import redacted, without_secrets
 from w2s_ray.tracking.location import is_served
 
 _LONGEST = 300  # characters of the reason
@@ -24,7 +24,7 @@ _ADVICE = {
 
 def explained(error: BaseException, uri: str) -> str:
     """Returns `MLflow at URI cannot be written (reason): advice`, in one line."""
-    reason = without_secrets(_first_line(error))[:_LONGEST]
+    reason = redacted(_first_line(error))[:_LONGEST]
     advice = advice_on(error) if is_served(uri) else None
     return f"MLflow at {without_secrets(uri)} cannot be written ({reason}){f': {advice}' if advice else ''}"
 
