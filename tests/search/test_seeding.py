@@ -8,7 +8,8 @@ import pytest
 from w2s_ray.methods import Parts
 from w2s_ray.search.journal import mend_journal
 from w2s_ray.search.naming import study_names
-from w2s_ray.search.study import Outcome, Study, read_trials
+from w2s_ray.search.reading import read_trials
+from w2s_ray.search.study import Outcome, Study
 from w2s_ray.spec import Search, Sweep, replace
 
 

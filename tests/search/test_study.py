@@ -14,7 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from w2s_ray.methods import Experiment, Parts
 from w2s_ray.search.naming import study_names
-from w2s_ray.search.study import Outcome, Study, read_trials
+from w2s_ray.search.reading import read_trials
+from w2s_ray.search.study import Outcome, Study
 from w2s_ray.spec import Search, Sweep, replace
 from w2s_ray.stages.errors import StoreUnavailableError
 

@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from optuna.trial import FrozenTrial, TrialState
 
 from w2s_ray.methods import Experiment, Parts
-from w2s_ray.search.study import FINISHED, Outcome, Study
+from w2s_ray.search.reading import FINISHED
+from w2s_ray.search.study import Outcome, Study
 from w2s_ray.spec import Search, Sweep, replace
 
 BUDGETS = (16, 20)  # the second extends a finished search

@@ -1,8 +1,9 @@
 """What no single field can check: that names refer to something and that a search has something to search."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 
-from w2s_ray.secrets import without_secrets
+from w2s_ray.secrets import database_without_secrets, without_secrets
 from w2s_ray.spec.labels import PREFIX, ensemble_models
 from w2s_ray.spec.method import DEFAULTS, Value, chain_models, check_value, known_parameters, methods_with, unused_by
 from w2s_ray.spec.model import AT_ONCE, FROZEN
@@ -254,4 +255,17 @@ def _credential_problems(sweep: Sweep) -> Iterator[Problem]:
             f"{without_secrets(uri)} holds credentials",
             "leave them out: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, hold "
             "those of a server; a database's whole URI goes into MLFLOW_TRACKING_URI",
+        )
+    storage = sweep.search.storage
+    if storage and database_without_secrets(storage) != storage:
+        yield Problem(
+            ("search", "storage"),
+            f"{database_without_secrets(storage)} holds credentials",
+            "leave them out: PGPASSWORD or PGPASSFILE hold a password of Postgres; a whole URL goes into W2S_STUDY_URL",
+        )
+    elif storage and not re.match(r"sqlite:////|postgres(ql)?(\+psycopg)?://", storage):
+        yield Problem(
+            ("search", "storage"),
+            f"{storage} can hold no study",
+            "write postgresql://USER@HOST/DATABASE, or sqlite:////FOLDER/FILE with the file's whole path",
         )
