@@ -17,3 +17,8 @@ def without_secrets(text: str) -> str:
 def database_without_secrets(text: str) -> str:
     """Returns `text` with `***` for each password of the databases' URLs in it, whose users are no secret."""
     return _QUERY.sub(r"\1***", _TO_THE_LAST.sub(r"\1:***@", text))
+
+
+def database_without_password(url: str) -> str:
+    """Returns the URL of a database as one without a password, which libpq's own ways may then give it."""
+    return re.sub(r"(?<=[?&])\w+=\*\*\*(&|$)", "", database_without_secrets(url).replace(":***@", "@")).rstrip("?&")

@@ -37,7 +37,7 @@ def sweep() -> Sweep:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Postgres]:
-    """A Postgres for the whole session, to be left running."""
+    """A Postgres for the whole session; who stops it starts it again."""
     with postgres() as server:
         yield server
 

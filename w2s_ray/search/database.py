@@ -9,6 +9,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -17,6 +18,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from w2s_ray.search.place import ENVIRONMENT, Database
 from w2s_ray.secrets import database_without_secrets
@@ -72,29 +74,23 @@ def open_to_write(place: Database) -> StudyDatabase:
     """
     with _opening(place):
         url = _parsed(place.url)
-        engine = create_engine(url, **_options(url))
-        with engine.begin() as connection:
+        with create_engine(url, poolclass=NullPool, **_options(url)).begin() as connection:
             if url.get_backend_name() == "postgresql":  # two first drivers would make the tables at once, and both fail
                 connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('w2s_ray studies'))"))
-            storage = _storage(url)
-        engine.dispose()
-        return storage
+            return _storage(url)
 
 
 def open_to_read(place: Database) -> StudyDatabase | None:
     """Returns the database, or None if it holds no studies at all; makes nothing. Raises as `open_to_write`."""
     with _opening(place):
-        return _reader(_parsed(place.url))
+        url = _parsed(place.url)
+        return _reader(url) if _has_tables(url) else None
 
 
 @lru_cache(maxsize=4)
-def _reader(url: URL) -> StudyDatabase | None:
+def _reader(url: URL) -> StudyDatabase:
     """Many sweeps are listed at once: they share a pool of connections, of which a server has few."""
-    engine = create_engine(url, **_options(url))
-    is_file_there = url.get_backend_name() != "sqlite" or _exists(url)
-    with_tables = is_file_there and inspect(engine).has_table("studies")
-    engine.dispose()
-    return _storage(url, skip_table_creation=True) if with_tables else None
+    return _storage(url, skip_table_creation=True)
 
 
 @contextmanager
@@ -149,10 +145,11 @@ def _parsed(url: str) -> URL:
     return parsed
 
 
-def _exists(url: URL) -> bool:
-    from pathlib import Path
-
-    return Path(url.database or "").is_file()
+def _has_tables(url: URL) -> bool:
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        return False  # to ask would make it
+    engine = create_engine(url, poolclass=NullPool, **_options(url))
+    return inspect(engine).has_table("studies")
 
 
 def _reason(error: BaseException) -> str:

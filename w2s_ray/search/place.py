@@ -11,7 +11,7 @@ import uuid
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from w2s_ray.secrets import database_without_secrets
+from w2s_ray.secrets import database_without_password, database_without_secrets
 
 ENVIRONMENT = "W2S_STUDY_URL"
 """Variable that holds the URL of the database for studies, with credentials if need be; it wins over every spec."""
@@ -70,7 +70,7 @@ def find_database(folder: Path, storage: str | None) -> Database | None:
 def keep_database(place: Database) -> Database:
     """Keeps what finds the study again, with a new key unless it has one; returns the place with its key."""
     kept = replace(place, key=place.key or uuid.uuid4().hex[:_KEY_DIGITS])
-    content = json.dumps({"key": kept.key, "url": str(kept)})
+    content = json.dumps({"key": kept.key, "url": database_without_password(kept.url)})
     path = place.folder / _FILE
     if not path.is_file() or path.read_text(encoding="utf-8") != content:
         draft = path.with_suffix(f".{os.getpid()}.tmp")

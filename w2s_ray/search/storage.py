@@ -61,9 +61,8 @@ def open_to_write(place: Place) -> OpenStudies:
         return _journal(place)
     from w2s_ray.search import database
 
+    _found(place)
     opened = database.open_to_write(place)
-    with database.database_errors(place, "opening the study"):
-        _must_be_there(place, opened)
     return _database(keep_database(place), opened)
 
 
@@ -71,13 +70,7 @@ def open_to_read(place: Place) -> OpenStudies | None:
     """Opens a sweep's studies and writes nothing; None if there are none. Raises as `open_to_write`."""
     if isinstance(place, Path):
         return _journal(place) if place.exists() else None
-    if place.key is None:
-        return None
-    from w2s_ray.search import database
-
-    opened = database.open_to_read(place)
-    with database.database_errors(place, "opening the study"):
-        _must_be_there(place, opened)
+    opened = _found(place)
     return _database(place, opened) if opened else None
 
 
@@ -115,12 +108,17 @@ def _database(place: Database, opened: "StudyDatabase") -> OpenStudies:
     return OpenStudies(place, _CachedStorage(opened), opened.together, names, prefix)
 
 
-def _must_be_there(place: Database, opened: "StudyDatabase | None") -> None:
-    """Raises ValueError where a study is looked for in another database than it began in: a new one would begin."""
-    if place.key is None or not load_names(place.folder):
-        return
-    if opened is None or not opened.names(f"{place.key}/"):
-        raise ValueError(
-            f"{place} does not hold the study of sweep {place.folder.name!r}, which began in "
-            f"{load_database(place.folder)}; see whether {ENVIRONMENT} is right"
-        )
+def _found(place: Database) -> "StudyDatabase | None":
+    """Returns the database of a study that has begun, None before. Raises ValueError if that is another database."""
+    from w2s_ray.search import database
+
+    if place.key is None:
+        return None
+    opened = database.open_to_read(place)
+    with database.database_errors(place, "opening the study"):
+        if load_names(place.folder) and not (opened and opened.names(f"{place.key}/")):
+            raise ValueError(
+                f"{place} does not hold the study of sweep {place.folder.name!r}, which began in "
+                f"{load_database(place.folder)}; see whether {ENVIRONMENT} is right"
+            )
+    return opened

@@ -163,8 +163,8 @@ class Study:
         """Writes an intermediate value; returns whether the trial should be pruned."""
 
         def write() -> bool:
-            trial = self._open_trial(number)
-            if self._frozen(number).state not in FINISHED:
+            trial, there = self._open_trial(number), self._frozen(number)
+            if there.state not in FINISHED and step not in there.intermediate_values:
                 trial.report(value, step)
             return trial.should_prune()
 
