@@ -1,4 +1,4 @@
-"""A sweep whose study is in Postgres, with its driver killed and its server gone, cannot be told from one on a journal."""
+"""A sweep whose study is in Postgres, its driver killed and its server gone, cannot be told from one on a journal."""
 
 from pathlib import Path
 from threading import Timer
@@ -36,7 +36,7 @@ def test_a_sweep_on_postgres_ends_as_one_on_a_journal(
         monkeypatch.setenv(ENVIRONMENT, server.new_database().replace("postgres@", f"postgres:{_PASSWORD}@"))
         try:
             killed = start_driver(tmp_path, mark, "run", "quickstart.yaml", log="killed")
-            until(lambda: len(stored_addresses(store)) >= 8)
+            until(lambda: len(stored_addresses(store)) >= 8, 300)
             killed.kill()
             killed.wait()
             server.stop()
@@ -45,7 +45,7 @@ def test_a_sweep_on_postgres_ends_as_one_on_a_journal(
             assert "cannot be used (opening the study" in said(tmp_path, "refused")
             server.start()
             last = start_driver(tmp_path, mark, "resume", "quickstart", log="last")
-            until(lambda: len(stored_addresses(store)) >= 16)
+            until(lambda: len(stored_addresses(store)) >= 16, 300)
             server.stop()
             Timer(3.0, server.start).start()
             assert last.wait(timeout=300) == 0, said(tmp_path, "last")
