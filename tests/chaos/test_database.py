@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from databases import postgres
 from harness import (
+    RUN_SECONDS,
     differences,
     end_all,
     findings,
@@ -36,19 +37,19 @@ def test_a_sweep_on_postgres_ends_as_one_on_a_journal(
         monkeypatch.setenv(ENVIRONMENT, server.new_database().replace("postgres@", f"postgres:{_PASSWORD}@"))
         try:
             killed = start_driver(tmp_path, mark, "run", "quickstart.yaml", log="killed")
-            until(lambda: len(stored_addresses(store)) >= 8, 300)
+            until(lambda: len(stored_addresses(store)) >= 8, RUN_SECONDS)
             killed.kill()
             killed.wait()
             server.stop()
             refused = start_driver(tmp_path, mark, "resume", "quickstart", log="refused")
-            assert refused.wait(timeout=120) == 1
+            assert refused.wait(timeout=RUN_SECONDS) == 1
             assert "cannot be used (opening the study" in said(tmp_path, "refused")
             server.start()
             last = start_driver(tmp_path, mark, "resume", "quickstart", log="last")
-            until(lambda: len(stored_addresses(store)) >= 16, 300)
+            until(lambda: len(stored_addresses(store)) >= 16, RUN_SECONDS)
             server.stop()
             Timer(3.0, server.start).start()
-            assert last.wait(timeout=300) == 0, said(tmp_path, "last")
+            assert last.wait(timeout=RUN_SECONDS) == 0, said(tmp_path, "last")
         finally:
             left = end_all(mark)
         assert isinstance(study_place(Store(store), "quickstart"), Database)

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
 from w2s_ray.methods import Experiment, Parts
-from w2s_ray.search import study as study_module
+from w2s_ray.search import durable
 from w2s_ray.search.collect import read_mentions
 from w2s_ray.search.confirmation import Confirmation
 from w2s_ray.search.database import StudyDatabase
@@ -145,7 +145,7 @@ def test_a_driver_that_dies_at_any_statement_leaves_nothing_half_done(
 def test_statements_that_fail_now_and_then_and_answers_that_are_lost_change_nothing(
     few: Sweep, alone: list[Any], place: FindPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study_module, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(durable, "_PAUSE_SECONDS", 0.0)
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # Optuna's, before it tries again
     commits, plain = 0, StudyDatabase.together
 

@@ -13,13 +13,10 @@ A changed spec begins new Optuna studies (`naming`), seeded with the compatible 
 """
 
 import json
-import logging
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import TypeVar
 
 import optuna
 from optuna.samplers import RandomSampler
@@ -28,19 +25,16 @@ from optuna.trial import FrozenTrial, TrialState
 from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.methods.experiment import default_params
 from w2s_ray.search.confirmation import Confirmation, confirmations_in
+from w2s_ray.search.durable import DurableStudies
 from w2s_ray.search.journal import LAST_ASKED
 from w2s_ray.search.naming import comparable_prefix, save_names, study_names
 from w2s_ray.search.place import Place, folder_of
 from w2s_ray.search.reading import FINISHED, comparable_studies, experiment_of, numbered
 from w2s_ray.search.samplers import pruner_for, sampler_for, suggest_all
 from w2s_ray.search.seeding import Proposal, seeds_for
-from w2s_ray.search.storage import open_to_read, open_to_write, writing_errors
+from w2s_ray.search.storage import open_to_read, writing_errors
 from w2s_ray.spec import Pairing
-from w2s_ray.stages.errors import StoreUnavailableError
 
-_log = logging.getLogger("w2s_ray.search")
-_Done = TypeVar("_Done")
-_PAUSE_SECONDS = 2.0
 _SEEDS = "seeds"
 EARLY = "early"  # attribute of an open trial: the outcome whose turn has not come
 
@@ -80,20 +74,15 @@ class Study:
     def __init__(self, parts: Parts, place: Place, warm_start: tuple[Place, str] | None = None) -> None:
         self.sweep, self._parts = parts.sweep, parts
         self.is_new, self.seeded, self.left_aside = False, 0, 0
-        self._lock, self._broken = threading.Lock(), False
-        self._opened = open_to_write(place)
-        self._place = self._opened.place
-        names = study_names(parts)
+        names, search = study_names(parts), parts.sweep.search
+        self._kept = DurableStudies(place, pruner_for(search.pruner), parts.sweep.resources.store_patience)
         with writing_errors(place):
-            with self._opened.together():
-                self._studies = [
+            with self._kept.opened.together():
+                for name, pairing in zip(names, parts.sweep.pairings, strict=True):
                     self._open_study(name, pairing, warm_start)
-                    for name, pairing in zip(names, parts.sweep.pairings, strict=True)
-                ]
-            self._seeds: list[list[Proposal]] = [study.user_attrs[_SEEDS] for study in self._studies]
+            self._seeds: list[list[Proposal]] = [study.user_attrs[_SEEDS] for study in self._kept.studies]
             self._asked, self._told = self._counts()
             self._adopted = [number for number in range(self._told, self._asked) if not self._is_told(number)]
-        self._names = names
         save_names(folder_of(place), names)
         self._outcomes: dict[int, Outcome] = {}
 
@@ -120,7 +109,7 @@ class Study:
     @property
     def started(self) -> float | None:
         """When the first trial was asked for, in seconds since the epoch; None if none ever was."""
-        first = self._patiently(lambda: self._frozen(0).datetime_start if self._asked else None)
+        first = self._kept.patiently(lambda: self._frozen(0).datetime_start if self._asked else None)
         return first.timestamp() if first else None
 
     def ask(self) -> Experiment | None:
@@ -130,7 +119,7 @@ class Study:
             return None
         number = self._adopted[0] if self._adopted else self._asked
         asked = max(self._asked, number + 1)
-        experiment, told = self._durably(lambda: (self._experiment(number), self._flush(asked)))
+        experiment, told = self._kept.durably(lambda: (self._experiment(number), self._flush(asked)))
         del self._adopted[:1]
         self._asked = asked
         self._settle(told)
@@ -139,7 +128,7 @@ class Study:
     def tell(self, number: int, outcome: Outcome) -> list[int]:
         """Takes a trial's result; returns the trials whose results thereby entered the study, in order."""
         self._outcomes[number] = outcome
-        told = self._durably(lambda: self._flush(self._asked))
+        told = self._kept.durably(lambda: self._flush(self._asked))
         self._settle(told)
         return told
 
@@ -153,11 +142,11 @@ class Study:
             for number, outcome in self._outcomes.items():
                 self._open_trial(number).set_user_attr(EARLY, {**asdict(outcome), "time": time.time()})
 
-        self._durably(write)
+        self._kept.durably(write)
 
     def experiment(self, number: int) -> Experiment:
         """Returns what an asked trial tries."""
-        return experiment_of(self.sweep, number, self._patiently(lambda: self._frozen(number)))
+        return experiment_of(self.sweep, number, self._kept.patiently(lambda: self._frozen(number)))
 
     def report(self, number: int, step: int, value: float) -> bool:
         """Writes an intermediate value; returns whether the trial should be pruned."""
@@ -168,19 +157,19 @@ class Study:
                 trial.report(value, step)
             return trial.should_prune()
 
-        return self._durably(write)
+        return self._kept.durably(write)
 
     def trials(self) -> list[tuple[int, FrozenTrial]]:
         """Returns number and Optuna trial of every trial, by number; any thread may ask."""
-        return self._patiently(lambda: numbered(self._studies))
+        return self._kept.patiently(lambda: numbered(self._kept.studies))
 
     def confirm(self, number: int, made: Confirmation) -> None:
         """Keeps a trial's confirmation, with its Optuna study: a trial that has ended takes nothing more."""
-        self._durably(lambda: self._study(number).set_user_attr(*made.attribute(number)))
+        self._kept.durably(lambda: self._study(number).set_user_attr(*made.attribute(number)))
 
     def confirmations(self) -> dict[int, Confirmation]:
         """Returns the confirmations by the trials' numbers; any thread may ask."""
-        return self._patiently(lambda: confirmations_in(*(study.user_attrs for study in self._studies)))
+        return self._kept.patiently(lambda: confirmations_in(*(study.user_attrs for study in self._kept.studies)))
 
     # The order of results. What is remembered of it changes once what was written is durable.
 
@@ -201,46 +190,8 @@ class Study:
             del self._outcomes[number]
         self._told += len(told)
 
-    def _durably(self, write: Callable[[], _Done]) -> _Done:
-        """Returns what `write` returns, once it is on the disk or committed. It may be called again after it wrote a
-        part or, where an answer was lost, all of it. Raises as `_patiently`.
-        """
-
-        def together() -> _Done:
-            with self._opened.together():
-                return write()
-
-        return self._patiently(together)
-
-    def _patiently(self, act: Callable[[], _Done]) -> _Done:
-        """Returns what `act` returns. While the disk is full or gone, or the database is, waits and tries again.
-
-        Raises:
-            StoreUnavailableError: it lasted longer than the sweep's `store_patience`.
-        """
-        deadline = time.monotonic() + self.sweep.resources.store_patience
-        while True:
-            try:
-                with self._lock, writing_errors(self._place):
-                    if self._broken:
-                        self._reopen()
-                    return act()
-            except StoreUnavailableError as error:
-                self._broken = True
-                if time.monotonic() >= deadline:
-                    raise
-                _log.warning("%s Waiting for it.", error)
-                time.sleep(_PAUSE_SECONDS)
-
-    def _reopen(self) -> None:
-        """Forgets what a failed write left half done, on the disk and in memory."""
-        self._opened = open_to_write(self._place)
-        pruner = pruner_for(self.sweep.search.pruner)
-        self._studies = [self._opened.load(name, pruner=pruner) for name in self._names]
-        self._broken = False
-
     def _counts(self) -> tuple[int, int]:
-        states = {number: trial.state for number, trial in numbered(self._studies)}
+        states = {number: trial.state for number, trial in numbered(self._kept.studies)}
         asked = len(states)
         told = next((number for number in range(asked) if states[number] not in FINISHED), asked)
         return asked, told
@@ -250,10 +201,10 @@ class Study:
 
     # Optuna's side.
 
-    def _open_study(self, name: str, pairing: Pairing, warm_start: tuple[Place, str] | None) -> optuna.Study:
-        study = self._opened.load_or_make(name, pruner=pruner_for(self.sweep.search.pruner))
+    def _open_study(self, name: str, pairing: Pairing, warm_start: tuple[Place, str] | None) -> None:
+        study = self._kept.load_or_make(name)
         if _SEEDS not in study.user_attrs:
-            older = comparable_studies(self._opened, comparable_prefix(self._parts, pairing), name)
+            older = comparable_studies(self._kept.opened, comparable_prefix(self._parts, pairing), name)
             if warm_start is not None:
                 place, other_name = warm_start
                 other = open_to_read(place)
@@ -264,28 +215,27 @@ class Study:
             self.is_new = True
             self.seeded += len(seeds.proposals)
             self.left_aside += seeds.left_aside
-        return study
 
     @cached_property
     def _methods(self) -> tuple[str, ...]:
         return tuple(self.sweep.methods)
 
     def _pairing(self, number: int) -> Pairing:
-        return self.sweep.pairings[number % len(self._studies)]
+        return self.sweep.pairings[number % len(self.sweep.pairings)]
 
     def _study(self, number: int) -> optuna.Study:
-        return self._studies[number % len(self._studies)]
+        return self._kept.studies[number % len(self.sweep.pairings)]
 
     def _trial_id(self, number: int) -> int | None:
         """Returns the storage's name of a trial, None if there is none; a list of all trials would cost O(n)."""
-        study, local = self._study(number), number // len(self._studies)
+        study, local = self._study(number), number // len(self.sweep.pairings)
         try:
-            return self._opened.storage.get_trial_id_from_study_id_trial_number(study._study_id, local)
+            return self._kept.opened.storage.get_trial_id_from_study_id_trial_number(study._study_id, local)
         except KeyError:
             return None
 
     def _frozen(self, number: int) -> FrozenTrial:
-        return self._opened.storage.get_trial(self._known_id(number))
+        return self._kept.opened.storage.get_trial(self._known_id(number))
 
     def _known_id(self, number: int) -> int:
         trial_id = self._trial_id(number)
@@ -315,14 +265,14 @@ class Study:
 
     def _fixed_proposal(self, number: int) -> Proposal | None:
         """Returns what a pairing's first trials try: each method's defaults, then what older studies found."""
-        local = number // len(self._studies)
+        local = number // len(self.sweep.pairings)
         if local < len(self._methods):
             return self._default_proposal(number)
-        seeds, place = self._seeds[number % len(self._studies)], local - len(self._methods)
+        seeds, place = self._seeds[number % len(self.sweep.pairings)], local - len(self._methods)
         return seeds[place] if place < len(seeds) else None
 
     def _default_proposal(self, number: int) -> Proposal:
-        method, pairing = self._methods[number // len(self._studies)], self._pairing(number)
+        method, pairing = self._methods[number // len(self.sweep.pairings)], self._pairing(number)
         params = default_params(self.sweep, pairing, method)
         varying = {name: value for name, value in params.items() if name in self.sweep.space and self._varies(name)}
         return {"method": method, **varying}
