@@ -7,8 +7,14 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from w2s_ray.secrets import redacted, redacted_errors, without_secrets
-from w2s_ray.spec import SpecError, Sweep, Tracking, replace, yaml
+from w2s_ray.secrets import (
+    database_without_password,
+    database_without_secrets,
+    redacted,
+    redacted_errors,
+    without_secrets,
+)
+from w2s_ray.spec import Search, SpecError, Sweep, Tracking, replace, yaml
 
 
 @pytest.mark.parametrize(
@@ -88,3 +94,37 @@ def test_an_error_that_passes_on_keeps_its_kind_and_loses_the_secrets_of_all_tha
     assert caught.value.args == ("lost https://me:***@host", 7)
     assert caught.value.__cause__ is not None
     assert str(caught.value.__cause__) == "[Errno 5] no https://me:***@host"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "kept"),
+    [
+        ("postgresql://me@host/x", "postgresql://me@host/x", "postgresql://me@host/x"),
+        ("postgresql://me:canary@host/x", "postgresql://me:***@host/x", "postgresql://me@host/x"),
+        ("postgresql://me:can/a@ry@host/x", "postgresql://me:***@host/x", "postgresql://me@host/x"),
+        ("postgresql://me@/x?host=/tmp", "postgresql://me@/x?host=/tmp", "postgresql://me@/x?host=/tmp"),
+        ("postgresql:///x?password=canary&user=me", "postgresql:///x?password=***&user=me", "postgresql:///x?user=me"),
+        ("postgresql:///x?user=me&password=canary", "postgresql:///x?user=me&password=***", "postgresql:///x?user=me"),
+    ],
+)
+def test_the_url_of_a_database_is_shown_and_kept_with_its_user_and_without_its_password(
+    url: str, shown: str, kept: str
+) -> None:
+    assert database_without_secrets(url) == shown
+    assert database_without_password(url) == kept
+
+
+@pytest.mark.parametrize(
+    ("storage", "says"),
+    [
+        ("postgresql://me:canary@host/x", r"postgresql://me:\*\*\*@host/x holds credentials"),
+        ("postgresql://host/x?password=canary", r"password=\*\*\* holds credentials"),
+        ("mysql://me@host/x", "can hold no study"),
+        ("sqlite:///here.db", "with the file's whole path"),
+    ],
+)
+def test_a_spec_with_a_studys_database_that_cannot_be_kept_is_refused(small: Sweep, storage: str, says: str) -> None:
+    with pytest.raises(ValidationError, match=says) as refused:
+        replace(small, search=Search(storage=storage))
+    assert "canary" not in str(refused.value)
+    assert replace(small, search=Search(storage="postgresql://me@host/x")).search.storage == "postgresql://me@host/x"

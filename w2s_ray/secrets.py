@@ -14,6 +14,7 @@ from types import TracebackType
 
 _PASSWORD = re.compile(r"(\w://[^:/@\s]*):[^/@\s]*@")  # user:PASSWORD@host
 _TOKEN = re.compile(r"(\w://)[^:/@\s]+@")  # TOKEN@host: alone before the @, it is a secret rather than a name
+_TO_THE_LAST = re.compile(r"(\w://[^:/@\s]*):\S*@")  # of a database, whose password may hold a / or an @
 _QUERY = re.compile(r"([?&](?:password|passwd|pwd|token|access_token|api_key|sslpassword)=)[^&\s]*", re.IGNORECASE)
 _HEADER = re.compile(r"\b((?:Basic|Bearer) )[\w.~+/=-]{8,}")  # as an HTTP library shows a request
 _VARIABLE = re.compile(r"(?:^|_)(?:TOKEN|PASSWORD|PASSWD|SECRET|KEY)$")
@@ -68,3 +69,13 @@ def _held() -> Iterator[str]:
     for name, value in os.environ.items():
         found = [value] if _VARIABLE.search(name) else _IN_ADDRESS.findall(value)
         yield from (secret for secret in found if len(secret) >= _SHORTEST)
+
+
+def database_without_secrets(text: str) -> str:
+    """Returns `text` with `***` for each password of the databases' URLs in it, whose users are no secret."""
+    return _QUERY.sub(r"\1***", _TO_THE_LAST.sub(r"\1:***@", text))
+
+
+def database_without_password(url: str) -> str:
+    """Returns the URL of a database as one without a password, which libpq's own ways may then give it."""
+    return re.sub(r"(?<=[?&])\w+=\*\*\*(&|$)", "", database_without_secrets(url).replace(":***@", "@")).rstrip("?&")

@@ -1,11 +1,12 @@
 """Measures what one more trial costs the driver at 5,000 trials, and by how much its memory has grown by then.
 
-    python tests/benchmarks/study_scale.py [--trials 5000] [--limit-ms 30] [--limit-mb 50]
+    python tests/benchmarks/study_scale.py [--trials 5000] [--limit-ms 30] [--limit-mb 50] [--storage URL]
 
 All stages are trivial: published, not trained, which is not timed. What is timed is what the driver does for each trial
 of one pairing, which is the hardest case for the sampler: ask, tell, and its share in a projection to a real sqlite
 file of MLflow, of as many trials at once as end within the tracker's pause of 3 s. Memory is the driver's part alone:
-study, records, projection; what Tune keeps of its trials is not in it. Wall and CPU milliseconds, since
+study, records, projection; what Tune keeps of its trials is not in it. The study is a journal, or with --storage in a
+database, where a trial costs more: the limits are the journal's. Wall and CPU milliseconds, since
 a shared machine stretches the first; exit code 1 if a limit is missed by CPU time or memory.
 """
 
@@ -21,7 +22,7 @@ import psutil
 from trivial import outcome, publish, trivial_sweep
 
 from w2s_ray.methods import Experiment, Parts
-from w2s_ray.search.folder import LiveRecord, journal_path, save_spec
+from w2s_ray.search.folder import LiveRecord, save_spec, study_place
 from w2s_ray.search.study import Study
 from w2s_ray.spec import Sweep, replace
 from w2s_ray.stages.store import Store
@@ -53,7 +54,7 @@ class Driver:
     def __init__(self, sweep: Sweep, uri: str) -> None:
         self.store, self.parts = Store(sweep.store), Parts(sweep)
         save_spec(self.store, sweep)
-        self.study = Study(self.parts, journal_path(self.store, sweep.name))
+        self.study = Study(self.parts, study_place(self.store, sweep.name, sweep.search.storage))
         self.live = LiveRecord(self.study, self.store)
         self.projection = Projection(uri, sweep.name)
 
@@ -92,9 +93,12 @@ def main() -> int:
     parser.add_argument("--limit-ms", type=float, default=30.0)
     parser.add_argument("--limit-mb", type=float, default=50.0)
     parser.add_argument("--folder", type=Path, help="where the store is made; on a real disk, waiting for it counts")
+    parser.add_argument("--storage", help="URL of a database for the study; sqlite stands for a file beside the store")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
         whole = replace(trivial_sweep(Path(scratch) / "store", options.trials), seeds=tuple(range(options.seeds)))
+        storage = f"sqlite:///{scratch}/study.db" if options.storage == "sqlite" else options.storage
+        whole = replace(whole, search=replace(whole.search, storage=storage))
         uri = f"sqlite:///{scratch}/mlflow.db"
         growth = _fill(whole, uri)
         watch = Watch()

@@ -14,9 +14,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from w2s_ray.methods import Experiment, Parts
 from w2s_ray.search.naming import study_names
-from w2s_ray.search.study import Outcome, Study, read_trials
+from w2s_ray.search.place import Place
+from w2s_ray.search.reading import read_trials
+from w2s_ray.search.study import Outcome, Study
 from w2s_ray.spec import Search, Sweep, replace
 from w2s_ray.stages.errors import StoreUnavailableError
+
+FindPlace = Callable[[], Place]
 
 
 def value_of(experiment: Experiment) -> float:
@@ -44,12 +48,12 @@ def run(study: Study, pick: Callable[[list[Experiment]], int], stop_after: int |
         ended += 1
 
 
-def trials_in(sweep: Sweep, path: Path) -> list[tuple[int, FrozenTrial]]:
-    return read_trials(path, study_names(Parts(sweep)))
+def trials_in(sweep: Sweep, place: Place) -> list[tuple[int, FrozenTrial]]:
+    return read_trials(place, study_names(Parts(sweep)))
 
 
-def proposals(sweep: Sweep, path: Path) -> list[tuple[int, dict[str, Any], float | None]]:
-    return [(number, dict(trial.params), trial.value) for number, trial in trials_in(sweep, path)]
+def proposals(sweep: Sweep, place: Place) -> list[tuple[int, dict[str, Any], float | None]]:
+    return [(number, dict(trial.params), trial.value) for number, trial in trials_in(sweep, place)]
 
 
 def with_search(sweep: Sweep, **changes: Any) -> Sweep:
@@ -84,8 +88,8 @@ def test_a_search_killed_anywhere_ends_with_the_same_study(
     assert proposals(sweep, folder / "killed") == proposals(sweep, folder / "alone")
 
 
-def test_the_first_trials_of_each_pairing_are_the_plain_defaults_of_each_method(sweep: Sweep, tmp_path: Path) -> None:
-    study = Study(Parts(sweep), tmp_path / "journal")
+def test_the_first_trials_of_each_pairing_are_the_plain_defaults_of_each_method(sweep: Sweep, place: FindPlace) -> None:
+    study = Study(Parts(sweep), place())
     asked = []
     for _ in range(6):
         experiment = study.ask()
@@ -99,58 +103,58 @@ def test_the_first_trials_of_each_pairing_are_the_plain_defaults_of_each_method(
     assert asked[2].params == {"lr": 1e-3, "epochs": 3, "alpha": 0.5, "alpha_warmup": 0.2}
 
 
-def test_no_more_trials_are_open_than_the_search_allows(sweep: Sweep, tmp_path: Path) -> None:
-    study = Study(Parts(sweep), tmp_path / "journal")
+def test_no_more_trials_are_open_than_the_search_allows(sweep: Sweep, place: FindPlace) -> None:
+    study = Study(Parts(sweep), place())
     assert [study.ask() is not None for _ in range(5)] == [True] * 4 + [False]
 
 
-def test_a_result_that_comes_early_waits_for_its_turn(sweep: Sweep, tmp_path: Path) -> None:
-    study = Study(Parts(sweep), tmp_path / "journal")
+def test_a_result_that_comes_early_waits_for_its_turn(sweep: Sweep, place: FindPlace) -> None:
+    study = Study(Parts(sweep), place())
     asked = [study.ask() for _ in range(4)]
     assert study.tell(1, complete(asked[1])) == []  # type: ignore[arg-type]
     assert study.tell(0, complete(asked[0])) == [0]  # type: ignore[arg-type]
 
 
-def test_a_conditional_parameter_is_absent_where_it_does_not_exist(sweep: Sweep, tmp_path: Path) -> None:
-    run(Study(Parts(sweep), tmp_path / "journal"), lambda trials: 0)
-    trials = [trial for _, trial in trials_in(sweep, tmp_path / "journal")]
+def test_a_conditional_parameter_is_absent_where_it_does_not_exist(sweep: Sweep, place: FindPlace) -> None:
+    run(Study(Parts(sweep), place()), lambda trials: 0)
+    trials = [trial for _, trial in trials_in(sweep, place())]
     assert {("alpha" in trial.params) == (trial.params["method"] == "confidence") for trial in trials} == {True}
 
 
-def test_pruned_and_failed_trials_are_told_as_what_they_are(sweep: Sweep, tmp_path: Path) -> None:
-    study = Study(Parts(sweep), tmp_path / "journal")
+def test_pruned_and_failed_trials_are_told_as_what_they_are(sweep: Sweep, place: FindPlace) -> None:
+    study = Study(Parts(sweep), place())
     for _ in range(4):
         study.ask()
     study.tell(0, Outcome("pruned", intermediate={10: 0.6, 20: 0.5}))
     study.tell(1, Outcome("failed", error="TrainingDiverged: step 3"))
     study.ask()
     study.ask()
-    by_number = dict(trials_in(sweep, tmp_path / "journal"))
+    by_number = dict(trials_in(sweep, place()))
     assert by_number[0].state == TrialState.PRUNED
     assert by_number[0].intermediate_values == {10: 0.6, 20: 0.5}
     assert by_number[1].state == TrialState.FAIL
     assert by_number[1].user_attrs["error"] == "TrainingDiverged: step 3"
 
 
-def test_a_larger_budget_extends_a_finished_search(sweep: Sweep, tmp_path: Path) -> None:
-    run(Study(Parts(sweep), tmp_path / "journal"), lambda trials: 0)
-    before = proposals(sweep, tmp_path / "journal")
-    run(Study(Parts(with_search(sweep, trials=24)), tmp_path / "journal"), lambda trials: 0)
-    after = proposals(sweep, tmp_path / "journal")
+def test_a_larger_budget_extends_a_finished_search(sweep: Sweep, place: FindPlace) -> None:
+    run(Study(Parts(sweep), place()), lambda trials: 0)
+    before = proposals(sweep, place())
+    run(Study(Parts(with_search(sweep, trials=24)), place()), lambda trials: 0)
+    after = proposals(sweep, place())
     assert len(after) == 24
     assert after[:20] == before
 
 
-def test_a_changed_space_begins_a_study_of_its_own_and_keeps_the_old_one(sweep: Sweep, tmp_path: Path) -> None:
-    run(Study(Parts(sweep), tmp_path / "journal"), lambda trials: 0)
+def test_a_changed_space_begins_a_study_of_its_own_and_keeps_the_old_one(sweep: Sweep, place: FindPlace) -> None:
+    run(Study(Parts(sweep), place()), lambda trials: 0)
     narrower = replace(sweep, space={**sweep.space, "lr": {"log_uniform": [1e-4, 1e-3]}})
-    assert not Study(Parts(narrower), tmp_path / "journal").finished
-    assert Study(Parts(sweep), tmp_path / "journal").finished
+    assert not Study(Parts(narrower), place()).finished
+    assert Study(Parts(sweep), place()).finished
 
 
-def test_the_median_pruner_stops_a_student_that_falls_behind_within_its_pairing(sweep: Sweep, tmp_path: Path) -> None:
+def test_the_median_pruner_stops_a_student_that_falls_behind_within_its_pairing(sweep: Sweep, place: FindPlace) -> None:
     sweep = with_search(sweep, pruner={"kind": "median", "startup_trials": 2})
-    study = Study(Parts(sweep), tmp_path / "journal")
+    study = Study(Parts(sweep), place())
     for _ in range(8):
         experiment = study.ask()
         assert experiment is not None
@@ -162,7 +166,7 @@ def test_the_median_pruner_stops_a_student_that_falls_behind_within_its_pairing(
     assert not study.report(9, 10, 0.65)
 
 
-def test_grid_search_visits_every_point_once(sweep: Sweep, tmp_path: Path) -> None:
+def test_grid_search_visits_every_point_once(sweep: Sweep, place: FindPlace) -> None:
     sweep = Sweep.model_validate(
         {
             **sweep.model_dump(by_alias=True, exclude_none=True),
@@ -172,8 +176,8 @@ def test_grid_search_visits_every_point_once(sweep: Sweep, tmp_path: Path) -> No
             "search": {"trials": 6, "sampler": "grid", "parallelism": 1},
         }
     )
-    run(Study(Parts(sweep), tmp_path / "journal"), lambda trials: 0)
-    points = {tuple(sorted(trial.params.items())) for _, trial in trials_in(sweep, tmp_path / "journal")}
+    run(Study(Parts(sweep), place()), lambda trials: 0)
+    points = {tuple(sorted(trial.params.items())) for _, trial in trials_in(sweep, place())}
     assert len(points) == 6
 
 

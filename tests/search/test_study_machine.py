@@ -5,13 +5,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from optuna.trial import FrozenTrial, TrialState
 
 from w2s_ray.methods import Experiment, Parts
-from w2s_ray.search.study import FINISHED, Outcome, Study
+from w2s_ray.search.place import find_database
+from w2s_ray.search.reading import FINISHED
+from w2s_ray.search.study import Outcome, Study
 from w2s_ray.spec import Search, Sweep, replace
 
 BUDGETS = (16, 20)  # the second extends a finished search
@@ -56,8 +59,13 @@ def left_alone(sweep: Sweep, path: Path) -> list[tuple[Any, ...]]:
 
 
 class StudyMachine(RuleBasedStateMachine):
-    """One sweep and the drivers that come and go. `sweep` and `reference` are set by the test."""
+    """One sweep and the drivers that come and go; what is set here is set by the test.
 
+    Attributes:
+        url: of the database that its study is in; None: it is in a journal.
+    """
+
+    url: str | None
     sweep: Sweep
     reference: list[tuple[Any, ...]]
 
@@ -69,7 +77,8 @@ class StudyMachine(RuleBasedStateMachine):
         self.reopen()
 
     def reopen(self) -> None:
-        self.study = Study(Parts(with_budget(self.sweep, BUDGETS[self.budgets - 1])), self.journal)
+        place = find_database(self.folder, self.url) or self.journal
+        self.study = Study(Parts(with_budget(self.sweep, BUDGETS[self.budgets - 1])), place)
         self.running: dict[int, Experiment] = {}
         self.ended: set[int] = set()
         self.told = self.count_told()
@@ -106,13 +115,14 @@ class StudyMachine(RuleBasedStateMachine):
     def die(self) -> None:
         self.reopen()
 
+    @precondition(lambda self: self.url is None)
     @rule(length=st.integers(1, 200))
     def die_while_writing(self, length: int) -> None:
         with self.journal.open("ab") as file:
             file.write((self.journal.read_bytes().splitlines()[-1] * 2)[: min(length, 40)])
         self.reopen()
 
-    @precondition(lambda self: self.budgets == 1)
+    @precondition(lambda self: self.url is None and self.budgets == 1)
     @rule(lost=st.integers(1, 3000))
     def lose_the_newest_bytes(self, lost: int) -> None:
         """As a power cut may; also leaves trials half asked and half told."""
@@ -154,16 +164,28 @@ class StudyMachine(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
 
-def test_a_study_survives_any_life_of_its_drivers(sweep: Sweep, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "lives"),
+    [
+        ("journal", 15),
+        pytest.param("sqlite", 2, marks=pytest.mark.slow),
+        pytest.param("postgres", 2, marks=pytest.mark.slow),
+    ],
+)
+def test_a_study_survives_any_life_of_its_drivers(
+    sweep: Sweep, kind: str, lives: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     class Machine(StudyMachine):
         pass
 
+    names = {"sqlite": "sqlite_url", "postgres": "shared_database"}
+    Machine.url = request.getfixturevalue(names[kind]) if kind in names else None
     sweep = replace(sweep, pairings=sweep.pairings[:1])  # every result is then heard by the next proposals
     Machine.sweep, Machine.reference = sweep, left_alone(sweep, tmp_path / "alone")
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=15, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=lives, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
 

@@ -1,15 +1,11 @@
-"""Real MLflow servers and a real Postgres, on loopback or a socket file, for the tests beside it; none outlives one."""
+"""Real MLflow servers on loopback, for the tests beside it; none outlives one."""
 
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-import pytest
 
 from w2s_ray.tracking.ui import choose_port, ui_command, ui_environment, wait_until_up
 
@@ -60,28 +56,3 @@ def login_server(folder: Path, password: str) -> Iterator[str]:
     backend = f"sqlite:///{folder}/served.db"
     with mlflow_server(backend, port, folder, "--app-name", "basic-auth", environment=secrets):
         yield f"http://127.0.0.1:{port}"
-
-
-@contextmanager
-def postgres() -> Iterator[str]:
-    """Runs a Postgres that listens on a socket file alone; gives the URI of an empty database."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not programs or not shutil.which("runuser"):
-        pytest.skip("Debian's postgresql is not installed")
-    folder = Path(tempfile.mkdtemp(dir="/tmp"))  # its path has room in a socket's name, and Postgres' user may enter it
-    shutil.chown(folder, "postgres", "postgres")
-
-    def run(program: str, *arguments: str) -> None:  # root it refuses
-        command = ["runuser", "-u", "postgres", "--", str(programs[-1].with_name(program)), *arguments]
-        subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL, timeout=120)
-
-    data = str(folder / "data")
-    try:
-        run("initdb", "-D", data, "--auth", "trust", "--no-sync")
-        run("pg_ctl", "start", "-w", "-D", data, "-l", f"{folder}/log", "-o", f"-k {folder} -c listen_addresses=''")
-        try:
-            yield f"postgresql://postgres@/postgres?host={folder}"
-        finally:
-            run("pg_ctl", "stop", "-D", data, "-m", "immediate")
-    finally:
-        shutil.rmtree(folder)

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import mlflow_server, postgres
+from databases import postgres
+from servers import mlflow_server
 
 from w2s_ray.search.record import COMPLETE, FAILED, PRUNED, RUNNING
 from w2s_ray.tracking import Projection
@@ -21,7 +22,7 @@ def test_a_server_on_postgres_shows_what_an_sqlite_file_shows(
 ) -> None:
     plain, port = new_uri(), choose_port(None)
     unfinished, finished = fake.record(COMPLETE, RUNNING, FAILED), fake.record(COMPLETE, COMPLETE, FAILED, PRUNED)
-    with postgres() as database, mlflow_server(database, port, tmp_path):
+    with postgres() as server, mlflow_server(server.url(), port, tmp_path):
         for uri in (plain, f"http://127.0.0.1:{port}"):
             Projection(uri, "small").update(unfinished)
             Projection(uri, "small").update(finished)

@@ -3,6 +3,7 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from w2s_ray.doctor.finding import Finding, advised, first_line, ok, problem, warning
 from w2s_ray.doctor.request import Request
@@ -10,6 +11,9 @@ from w2s_ray.secrets import without_secrets
 from w2s_ray.spec import Sweep
 from w2s_ray.stages.store import Store
 from w2s_ray.tracking.location import is_served, sqlite_file, tracking_uri
+
+if TYPE_CHECKING:
+    from w2s_ray.search.place import Database
 
 _LOCK_SECONDS = 2.0
 _LONGEST = 300  # characters of a reason
@@ -80,18 +84,32 @@ def _sqlite(file: Path) -> Finding:
 
 def _study_of(sweep: Sweep, store: Store) -> Finding:
     """Reads the whole study, as a driver does that resumes it."""
-    from w2s_ray.search.folder import journal_path, load_record
+    from w2s_ray.search.folder import load_record, study_place
     from w2s_ray.search.lease import holder
+    from w2s_ray.search.place import ENVIRONMENT, Database
 
-    path = journal_path(store, sweep.name)
-    if not path.exists():
-        return ok("study", f"{sweep.name}: will be made")
+    mend = "put the file back from a backup"
     try:
+        place = study_place(store, sweep.name, sweep.search.storage)
+        if isinstance(place, Database):
+            mend = f"see whether {ENVIRONMENT}, or search.storage of the spec, names what it should"
+            if place.key is None:
+                return _new_database(sweep, place)
+        elif not place.exists():
+            return ok("study", f"{sweep.name}: will be made")
         trials = len(load_record(store, sweep).trials)
         driver = holder(store, sweep.name)
     except (ValueError, OSError) as error:
-        return advised("study", f"{sweep.name}: {str(error).splitlines()[0]}", "put the file back from a backup")
+        return advised("study", f"{sweep.name}: {str(error).splitlines()[0][:_LONGEST]}", mend)
     if driver is not None:
         says = f"{sweep.name} is being run by {driver}"
         return warning("study", says, "wait for it or stop it; `w2s run --take-over` ends it if it is on that machine")
     return ok("study", f"{sweep.name}: {trials} trials can be read")
+
+
+def _new_database(sweep: Sweep, place: "Database") -> Finding:
+    """Whether the database for a new study answers; its tables are made by the driver."""
+    from w2s_ray.search.database import open_to_read
+
+    open_to_read(place)
+    return ok("study", f"{sweep.name}: will be made in {place}, which answers")

@@ -18,9 +18,9 @@ from w2s_ray.planning.times import Measured, Times
 from w2s_ray.search.folder import read_record
 from w2s_ray.search.naming import study_names
 from w2s_ray.search.plan import known_experiments
+from w2s_ray.search.reading import experiment_of
 from w2s_ray.search.record import ENDED
-from w2s_ray.search.samplers import sampler_for
-from w2s_ray.search.study import experiment_of, suggest_all
+from w2s_ray.search.samplers import sampler_for, suggest_all
 from w2s_ray.spec import Sweep, replace
 from w2s_ray.spec.cluster import Cluster
 from w2s_ray.spec.model import AT_ONCE

@@ -9,18 +9,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
 from w2s_ray.assets import AssetError
 from w2s_ray.methods import Parts, plan_stages
 from w2s_ray.search.confirmation import confirmations_in
-from w2s_ray.search.folder import journal_path, load_spec
-from w2s_ray.search.journal import open_journal
+from w2s_ray.search.folder import load_spec, study_place
 from w2s_ray.search.lease import SweepInUseError, lease
+from w2s_ray.search.place import Place
+from w2s_ray.search.reading import FINISHED
 from w2s_ray.search.record import COMPLETE, FAILED, RUNNING
-from w2s_ray.search.study import FINISHED
+from w2s_ray.search.storage import open_to_read, reading_errors
 from w2s_ray.stages.collect import Garbage, References, find_garbage, remove
 from w2s_ray.stages.stage import walk
 from w2s_ray.stages.store import Store
@@ -125,7 +125,7 @@ def refer(store: Store, keep_weights: int | None = None) -> tuple[References, li
     keepers: dict[str, str] = {}
     mentions: list[Mention] = []
     for name in _sweeps(store):
-        for mention in read_mentions(journal_path(store, name)):
+        for mention in read_mentions(study_place(store, name)):
             mentions.append(mention)
             if mention.state in FINISHED and not mention.stages:
                 keepers[name] = "its study does not say which stages a trial had"
@@ -143,30 +143,30 @@ def refer(store: Store, keep_weights: int | None = None) -> tuple[References, li
     return references, [f"all that sweep {name!r} made is kept: {why}" for name, why in keepers.items()]
 
 
-def read_mentions(path: Path) -> list[Mention]:
-    """Returns every trial and confirmation of every study in a journal, of whatever generation; writes nothing.
+def read_mentions(place: Place) -> list[Mention]:
+    """Returns every trial and confirmation of every study of a sweep, of whatever generation; writes nothing.
 
     Raises:
-        ValueError: the journal cannot be read.
+        ValueError: they cannot be read.
+        StoreUnavailableError: the database does not answer.
     """
-    if not path.exists():
-        return []
     try:
-        storage, _ = open_journal(path)
-        studies = storage.get_all_studies()
-        trials = [
-            _mention(study.study_name, trial)
-            for study in studies
-            for trial in storage.get_all_trials(study._study_id, deepcopy=False)
-        ]
-        confirmations = [
-            Mention(study.study_name, _CONFIRMATION_STATES[made.state], None, made.stages)
-            for study in studies
-            for made in confirmations_in(study.user_attrs).values()
-        ]
-        return trials + confirmations
+        with reading_errors(place):
+            return _mentions(place)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ValueError(f"{path} cannot be read, so nothing was removed: {type(error).__name__}: {error}") from error
+        raise ValueError(f"{place} cannot be read, so nothing was removed: {type(error).__name__}: {error}") from error
+
+
+def _mentions(place: Place) -> list[Mention]:
+    opened = open_to_read(place)
+    studies = [opened.load(name) for name in opened.names()] if opened else []
+    trials = [_mention(study.study_name, trial) for study in studies for trial in study.get_trials(deepcopy=False)]
+    confirmations = [
+        Mention(study.study_name, _CONFIRMATION_STATES[made.state], None, made.stages)
+        for study in studies
+        for made in confirmations_in(study.user_attrs).values()
+    ]
+    return trials + confirmations
 
 
 def _mention(study: str, trial: FrozenTrial) -> Mention:

@@ -24,15 +24,18 @@ from w2s_ray.machine import OBJECT_STORE, usable_cpus
 from w2s_ray.methods import Experiment, Parts, plan_stages, stages_of
 from w2s_ray.report import write_report
 from w2s_ray.search.budget import Allowance
-from w2s_ray.search.folder import LiveRecord, journal_path, load_record, save_spec
+from w2s_ray.search.folder import LiveRecord, load_record, save_spec, study_place
 from w2s_ray.search.fresh_seeds import confirm, unconfirmed
 from w2s_ray.search.known_stores import remember, resume_command
 from w2s_ray.search.lease import lease
+from w2s_ray.search.naming import load_names
+from w2s_ray.search.place import ENVIRONMENT, study_url
 from w2s_ray.search.plan import make_plan
 from w2s_ray.search.progress import Progress
+from w2s_ray.search.reading import FINISHED
 from w2s_ray.search.record import COMPLETE, SweepRecord
 from w2s_ray.search.signals import orderly_interrupts, signals_kept
-from w2s_ray.search.study import FINISHED, Outcome, Study
+from w2s_ray.search.study import Outcome, Study
 from w2s_ray.search.watch import watched
 from w2s_ray.spec import Problem, SpecError, Sweep, replace
 from w2s_ray.stages.collect import tidy
@@ -105,11 +108,15 @@ def run(
 
 
 def _open_study(parts: Parts, store: Store, progress: Progress, warm_start: str | None) -> Study:
-    other = (journal_path(store, warm_start), warm_start) if warm_start else None
-    if other and not other[0].exists():
+    sweep = parts.sweep
+    if warm_start and not load_names(store.sweep_folder(warm_start)):
         raise ValueError(f"no sweep {warm_start!r} to start from in {store.root}; there: {', '.join(store.sweeps())}")
-    had_one = journal_path(store, parts.sweep.name).exists()
-    study = Study(parts, journal_path(store, parts.sweep.name), other)
+    other = (study_place(store, warm_start), warm_start) if warm_start else None
+    had_one = bool(load_names(store.sweep_folder(sweep.name)))
+    place = study_place(store, sweep.name, sweep.search.storage)
+    if isinstance(place, Path) and study_url(sweep.search.storage):
+        progress.say(f"the study stays in the journal it began in; {ENVIRONMENT} and search.storage are for new ones")
+    study = Study(parts, place, other)
     if study.is_new and (had_one or other):
         progress.say(
             f"the spec begins a new study: {study.seeded} finished trials mean the same in it and come first, "

@@ -11,10 +11,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from w2s_ray.methods import Experiment
 from w2s_ray.search.confirmation import Confirmation, confirmations_in
-from w2s_ray.search.journal import damage_named
 from w2s_ray.search.naming import load_names
+from w2s_ray.search.place import Place, find_database, load_database
+from w2s_ray.search.reading import FINISHED, experiment_of, numbered, read_studies
 from w2s_ray.search.record import COMPLETE, FAILED, INTERRUPTED, PRUNED, RUNNING, SweepRecord, TrialRecord
-from w2s_ray.search.study import EARLY, FINISHED, Study, experiment_of, numbered, read_studies
+from w2s_ray.search.storage import reading_errors
+from w2s_ray.search.study import EARLY, Study
 from w2s_ray.spec import Sweep, yaml
 from w2s_ray.stages.fingerprint import address_of
 from w2s_ray.stages.store import Store
@@ -32,8 +34,25 @@ class UnknownSweepError(LookupError):
 
 
 def journal_path(store: Store, name: str) -> Path:
-    """Returns the path of the sweep's study."""
+    """Returns the path of the sweep's study, where that is a journal."""
     return store.sweep_folder(name) / "study.journal"
+
+
+def study_place(store: Store, name: str, storage: str | None = None) -> Place:
+    """Returns where the sweep's study is; of a sweep that has none yet, where it will be.
+
+    Args:
+        store: where the sweep lives.
+        name: of the sweep.
+        storage: what its spec says; needed by the driver alone, since the folder keeps it.
+
+    Raises:
+        ValueError: what the folder keeps was altered.
+    """
+    journal, folder = journal_path(store, name), store.sweep_folder(name)
+    if load_database(folder) is None and journal.exists():  # a study stays where it began
+        return journal
+    return find_database(folder, storage) or journal
 
 
 def save_spec(store: Store, sweep: Sweep) -> None:
@@ -72,9 +91,9 @@ def load_record(store: Store, sweep: Sweep, *, live: bool = True) -> SweepRecord
 
 def read_record(store: Store, sweep: Sweep, names: Sequence[str]) -> SweepRecord:
     """Returns the sweep as the Optuna studies `names` and the store have it now; without trials if there are none."""
-    path = journal_path(store, sweep.name)
-    with damage_named(path, lambda: len(path.read_bytes().splitlines())):
-        studies = read_studies(path, names)
+    place = study_place(store, sweep.name)
+    with reading_errors(place):
+        studies = read_studies(place, names)
         trials = [_trial_record(sweep, number, trial) for number, trial in numbered(studies)]
         confirmations = confirmations_in(*(study.user_attrs for study in studies))
     return SweepRecord(sweep, _confirmed(trials, confirmations), store, study=address_of(tuple(names))[:16])

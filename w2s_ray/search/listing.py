@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from w2s_ray.search.folder import journal_path, load_record, load_spec
+from w2s_ray.search.folder import load_record, load_spec
 from w2s_ray.search.lease import holder
 from w2s_ray.search.record import COMPLETE, SweepRecord, choose
 from w2s_ray.search.status import is_over
@@ -27,7 +27,7 @@ class Row:
         ended: trials that are over, of `budget`.
         best: highest validation accuracy by the sweep's own objective, within [0, 1]; None before the first trial.
         best_trial: its number.
-        age: seconds since the study last changed.
+        age: seconds since a trial last began or ended.
         problem: why it is unreadable.
     """
 
@@ -75,7 +75,7 @@ def _row(store: Store, name: str, now: float) -> Row:
     ended = record.ended
     budget = record.sweep.search.trials
     best, number = _best(record)
-    journal = journal_path(store, name)
+    moments = [moment for trial in record.trials for moment in (trial.started, trial.finished) if moment is not None]
     return Row(
         sweep=name,
         state="running" if holder(store, name) else "finished" if is_over(record) else "interrupted",
@@ -83,7 +83,7 @@ def _row(store: Store, name: str, now: float) -> Row:
         budget=budget,
         best=best,
         best_trial=number,
-        age=max(0.0, now - journal.stat().st_mtime) if journal.exists() else None,
+        age=max(0.0, now - max(moments)) if moments else None,
     )
 
 

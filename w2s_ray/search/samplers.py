@@ -1,4 +1,4 @@
-"""Optuna's samplers and pruners by the names a sweep uses."""
+"""Optuna's samplers and pruners by the names a sweep uses, and a sweep's space as what they are asked for."""
 
 import hashlib
 import heapq
@@ -13,7 +13,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from w2s_ray.spec import Pruner, Search
+from w2s_ray.spec import Dimension, Pairing, Pruner, Search, Sweep
 
 MOST_MODELLED = 500
 _BEST = 25  # TPE's model of good trials holds no more of them, however many there are
@@ -50,6 +50,31 @@ def pruner_for(pruner: Pruner) -> BasePruner:
     if pruner.kind == "hyperband":
         return optuna.pruners.HyperbandPruner(min_resource=max(1, pruner.warmup_steps))
     return optuna.pruners.NopPruner()
+
+
+def suggest_all(trial: optuna.Trial, sweep: Sweep, pairing: Pairing) -> None:
+    """Asks Optuna for a method and for every varying dimension that exists for it."""
+    methods = tuple(sweep.methods)
+    method = methods[0]
+    if len(methods) > 1:
+        method = trial.suggest_categorical("method", methods)
+    for name, dimension in sweep.space.items():
+        if dimension.varies and dimension.exists(name, method, pairing.name):
+            suggest(trial, name, dimension)
+
+
+def suggest(trial: optuna.Trial, name: str, dimension: Dimension) -> None:
+    """Asks Optuna for one varying dimension."""
+    if dimension.choice is not None:
+        trial.suggest_categorical(name, dimension.choice)
+    elif dimension.int_ is not None:
+        trial.suggest_int(name, *dimension.int_, log=dimension.log)
+    elif dimension.log_uniform is not None:
+        trial.suggest_float(name, *dimension.log_uniform, log=True)
+    elif dimension.uniform is not None:
+        low, high = dimension.uniform
+        step = (high - low) / (dimension.points - 1) if dimension.points else None
+        trial.suggest_float(name, low, high, step=step)
 
 
 class _OfTheNewest(BaseSampler):

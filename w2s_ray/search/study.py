@@ -1,4 +1,4 @@
-"""The study: every trial of a sweep in one Optuna journal, written by the driver alone.
+"""The study: every trial of a sweep in one Optuna journal or database, written by the driver alone.
 
 Students are compared within a pairing, so each pairing is an Optuna study of its own: pruner and sampler see comparable
 values. Trials go round the pairings in turn: trial n is number n // P of pairing n % P, for P pairings. The first
@@ -12,37 +12,31 @@ number and parameters.
 A changed spec begins new Optuna studies (`naming`), seeded with the compatible trials of the old ones (`seeding`).
 """
 
-import contextlib
 import json
-import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cached_property, partial
-from pathlib import Path
-from typing import TypeVar
+from functools import cached_property
 
 import optuna
 from optuna.samplers import RandomSampler
-from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.methods.experiment import default_params
 from w2s_ray.search.confirmation import Confirmation, confirmations_in
-from w2s_ray.search.journal import LAST_ASKED, mend_journal, open_journal
+from w2s_ray.search.durable import DurableStudies
+from w2s_ray.search.journal import LAST_ASKED
 from w2s_ray.search.naming import comparable_prefix, save_names, study_names
-from w2s_ray.search.samplers import pruner_for, sampler_for
+from w2s_ray.search.place import Place, folder_of
+from w2s_ray.search.reading import FINISHED, comparable_studies, experiment_of, numbered
+from w2s_ray.search.samplers import pruner_for, sampler_for, suggest_all
 from w2s_ray.search.seeding import Proposal, seeds_for
-from w2s_ray.spec import Dimension, Pairing, Sweep
-from w2s_ray.stages.errors import StoreUnavailableError, store_errors
+from w2s_ray.search.storage import open_to_read, writing_errors
+from w2s_ray.spec import Pairing
 
-_log = logging.getLogger("w2s_ray.search")
-_Written = TypeVar("_Written")
-_PAUSE_SECONDS = 2.0
 _SEEDS = "seeds"
 EARLY = "early"  # attribute of an open trial: the outcome whose turn has not come
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 @dataclass(frozen=True)
@@ -69,26 +63,27 @@ class Study:
 
     Args:
         parts: of the sweep that is searched.
-        path: of the journal; made if missing.
-        warm_start: journal and name of another sweep whose compatible trials seed a new study.
+        place: of the study; made if missing.
+        warm_start: place and name of another sweep whose compatible trials seed a new study.
+
+    Raises:
+        StoreUnavailableError: the database cannot be used.
+        StudyDamagedError, ValueError: what is there cannot be read, or is not the sweep's.
     """
 
-    def __init__(self, parts: Parts, path: Path, warm_start: tuple[Path, str] | None = None) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        mend_journal(path)
-        self.sweep, self._parts, self._path = parts.sweep, parts, path
+    def __init__(self, parts: Parts, place: Place, warm_start: tuple[Place, str] | None = None) -> None:
+        self.sweep, self._parts = parts.sweep, parts
         self.is_new, self.seeded, self.left_aside = False, 0, 0
-        self._storage, self._file = open_journal(path)
-        self._broken = False
-        names = study_names(parts)
-        self._studies = [
-            self._open_study(name, pairing, warm_start)
-            for name, pairing in zip(names, parts.sweep.pairings, strict=True)
-        ]
-        self._seeds: list[list[Proposal]] = [study.user_attrs[_SEEDS] for study in self._studies]
-        save_names(path.parent, names)
-        self._asked, self._told = self._counts()
-        self._adopted = [number for number in range(self._told, self._asked) if not self._is_told(number)]
+        names, search = study_names(parts), parts.sweep.search
+        self._kept = DurableStudies(place, pruner_for(search.pruner), parts.sweep.resources.store_patience)
+        with writing_errors(place):
+            with self._kept.opened.together():
+                for name, pairing in zip(names, parts.sweep.pairings, strict=True):
+                    self._open_study(name, pairing, warm_start)
+            self._seeds: list[list[Proposal]] = [study.user_attrs[_SEEDS] for study in self._kept.studies]
+            self._asked, self._told = self._counts()
+            self._adopted = [number for number in range(self._told, self._asked) if not self._is_told(number)]
+        save_names(folder_of(place), names)
         self._outcomes: dict[int, Outcome] = {}
 
     @property
@@ -114,7 +109,7 @@ class Study:
     @property
     def started(self) -> float | None:
         """When the first trial was asked for, in seconds since the epoch; None if none ever was."""
-        first = self._frozen(0).datetime_start if self._asked else None
+        first = self._kept.patiently(lambda: self._frozen(0).datetime_start if self._asked else None)
         return first.timestamp() if first else None
 
     def ask(self) -> Experiment | None:
@@ -122,12 +117,20 @@ class Study:
         width = self.sweep.search.parallelism
         if not self._adopted and (self._asked >= self.budget or self._asked - self._told >= width):
             return None
-        return self._durably(partial(self._ask, self._adopted[0] if self._adopted else self._asked))
+        number = self._adopted[0] if self._adopted else self._asked
+        asked = max(self._asked, number + 1)
+        experiment, told = self._kept.durably(lambda: (self._experiment(number), self._flush(asked)))
+        del self._adopted[:1]
+        self._asked = asked
+        self._settle(told)
+        return experiment
 
     def tell(self, number: int, outcome: Outcome) -> list[int]:
         """Takes a trial's result; returns the trials whose results thereby entered the study, in order."""
         self._outcomes[number] = outcome
-        return self._durably(self._flush)
+        told = self._kept.durably(lambda: self._flush(self._asked))
+        self._settle(told)
+        return told
 
     def show_early(self) -> None:
         """Writes results whose turn has not come beside their trials: readers see them, and the search does not.
@@ -139,87 +142,56 @@ class Study:
             for number, outcome in self._outcomes.items():
                 self._open_trial(number).set_user_attr(EARLY, {**asdict(outcome), "time": time.time()})
 
-        self._durably(write)
+        self._kept.durably(write)
 
     def experiment(self, number: int) -> Experiment:
         """Returns what an asked trial tries."""
-        return experiment_of(self.sweep, number, self._frozen(number))
+        return experiment_of(self.sweep, number, self._kept.patiently(lambda: self._frozen(number)))
 
     def report(self, number: int, step: int, value: float) -> bool:
         """Writes an intermediate value; returns whether the trial should be pruned."""
-        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-            self._durably(lambda: self._open_trial(number).report(value, step))
-        return self._open_trial(number).should_prune()
+
+        def write() -> bool:
+            trial, there = self._open_trial(number), self._frozen(number)
+            if there.state not in FINISHED and step not in there.intermediate_values:
+                trial.report(value, step)
+            return trial.should_prune()
+
+        return self._kept.durably(write)
 
     def trials(self) -> list[tuple[int, FrozenTrial]]:
         """Returns number and Optuna trial of every trial, by number; any thread may ask."""
-        return numbered(self._studies)
+        return self._kept.patiently(lambda: numbered(self._kept.studies))
 
     def confirm(self, number: int, made: Confirmation) -> None:
         """Keeps a trial's confirmation, with its Optuna study: a trial that has ended takes nothing more."""
-        self._durably(lambda: self._study(number).set_user_attr(*made.attribute(number)))
+        self._kept.durably(lambda: self._study(number).set_user_attr(*made.attribute(number)))
 
     def confirmations(self) -> dict[int, Confirmation]:
         """Returns the confirmations by the trials' numbers; any thread may ask."""
-        return confirmations_in(*(study.user_attrs for study in self._studies))
+        return self._kept.patiently(lambda: confirmations_in(*(study.user_attrs for study in self._kept.studies)))
 
-    # The order of results.
+    # The order of results. What is remembered of it changes once what was written is durable.
 
-    def _ask(self, number: int) -> Experiment:
-        experiment = self._experiment(number)
-        if number in self._adopted:
-            self._adopted.remove(number)
-        self._asked = max(self._asked, number + 1)
-        self._flush()
-        return experiment
+    def _flush(self, asked: int) -> list[int]:
+        """Writes the results whose turn has come: when the window is full, or when nothing more will be asked.
 
-    def _flush(self) -> list[int]:
-        """Writes the results whose turn has come: when the window is full, or when nothing more will be asked."""
-        told: list[int] = []
-        while self._told in self._outcomes and self._is_turn():
-            self._write(self._told, self._outcomes[self._told])
-            del self._outcomes[self._told]
-            told.append(self._told)
-            self._told += 1
-        return told
-
-    def _durably(self, write: Callable[[], _Written]) -> _Written:
-        """Returns what `write` returns, once it is on the disk; it may be called again after it wrote a part.
-
-        While the journal's disk is full or gone, waits and tries again.
-
-        Raises:
-            StoreUnavailableError: it lasted longer than the sweep's `store_patience`.
+        Args:
+            asked: how many trials were asked for.
         """
-        deadline = time.monotonic() + self.sweep.resources.store_patience
-        while True:
-            try:
-                with store_errors(self._path.parents[2], "writing the study"):
-                    if self._broken:
-                        self._reopen()
-                    with self._file.together():
-                        return write()
-            except StoreUnavailableError as error:
-                self._broken = True
-                if time.monotonic() >= deadline:
-                    raise
-                _log.warning("%s Waiting for it.", error)
-                time.sleep(_PAUSE_SECONDS)
+        told = self._told
+        while told in self._outcomes and (asked >= self.budget or asked - told >= self.sweep.search.parallelism):
+            self._write(told, self._outcomes[told])
+            told += 1
+        return list(range(self._told, told))
 
-    def _reopen(self) -> None:
-        """Forgets what a failed write left half done, on the disk and in memory."""
-        mend_journal(self._path)
-        self._storage, self._file = open_journal(self._path)
-        names = [study.study_name for study in self._studies]
-        pruner = pruner_for(self.sweep.search.pruner)
-        self._studies = [optuna.load_study(study_name=name, storage=self._storage, pruner=pruner) for name in names]
-        self._broken = False
-
-    def _is_turn(self) -> bool:
-        return self._asked >= self.budget or self._asked - self._told >= self.sweep.search.parallelism
+    def _settle(self, told: list[int]) -> None:
+        for number in told:
+            del self._outcomes[number]
+        self._told += len(told)
 
     def _counts(self) -> tuple[int, int]:
-        states = {number: trial.state for number, trial in numbered(self._studies)}
+        states = {number: trial.state for number, trial in numbered(self._kept.studies)}
         asked = len(states)
         told = next((number for number in range(asked) if states[number] not in FINISHED), asked)
         return asked, told
@@ -229,52 +201,49 @@ class Study:
 
     # Optuna's side.
 
-    def _open_study(self, name: str, pairing: Pairing, warm_start: tuple[Path, str] | None) -> optuna.Study:
-        study = optuna.create_study(
-            study_name=name,
-            storage=self._storage,
-            direction="maximize",
-            pruner=pruner_for(self.sweep.search.pruner),
-            load_if_exists=True,
-        )
+    def _open_study(self, name: str, pairing: Pairing, warm_start: tuple[Place, str] | None) -> None:
+        study = self._kept.load_or_make(name)
         if _SEEDS not in study.user_attrs:
-            older = _comparable_studies(self._storage, comparable_prefix(self._parts, pairing), name)
+            older = comparable_studies(self._kept.opened, comparable_prefix(self._parts, pairing), name)
             if warm_start is not None:
-                other, other_name = warm_start
+                place, other_name = warm_start
+                other = open_to_read(place)
                 prefix = comparable_prefix(self._parts, pairing, other_name)
-                older += _comparable_studies(open_journal(other)[0], prefix, name)
+                older += comparable_studies(other, prefix, name) if other else []
             seeds = seeds_for(self._parts, pairing, older)
             study.set_user_attr(_SEEDS, list(seeds.proposals))
             self.is_new = True
             self.seeded += len(seeds.proposals)
             self.left_aside += seeds.left_aside
-        return study
 
     @cached_property
     def _methods(self) -> tuple[str, ...]:
         return tuple(self.sweep.methods)
 
     def _pairing(self, number: int) -> Pairing:
-        return self.sweep.pairings[number % len(self._studies)]
+        return self.sweep.pairings[number % len(self.sweep.pairings)]
 
     def _study(self, number: int) -> optuna.Study:
-        return self._studies[number % len(self._studies)]
+        return self._kept.studies[number % len(self.sweep.pairings)]
 
     def _trial_id(self, number: int) -> int | None:
         """Returns the storage's name of a trial, None if there is none; a list of all trials would cost O(n)."""
-        study, local = self._study(number), number // len(self._studies)
+        study, local = self._study(number), number // len(self.sweep.pairings)
         try:
-            return self._storage.get_trial_id_from_study_id_trial_number(study._study_id, local)
+            return self._kept.opened.storage.get_trial_id_from_study_id_trial_number(study._study_id, local)
         except KeyError:
             return None
 
     def _frozen(self, number: int) -> FrozenTrial:
+        return self._kept.opened.storage.get_trial(self._known_id(number))
+
+    def _known_id(self, number: int) -> int:
         trial_id = self._trial_id(number)
         assert trial_id is not None, f"trial {number} was never asked"
-        return self._storage.get_trial(trial_id)
+        return trial_id
 
     def _open_trial(self, number: int) -> optuna.Trial:
-        return optuna.Trial(self._study(number), self._frozen(number)._trial_id)
+        return optuna.Trial(self._study(number), self._known_id(number))
 
     def _experiment(self, number: int) -> Experiment:
         """Asks Optuna for trial `number`, or takes it up where it was left: asked and not told."""
@@ -286,7 +255,7 @@ class Study:
         is_new = self._trial_id(number) is None or self._frozen(number).state == TrialState.WAITING
         trial = study.ask() if is_new else self._open_trial(number)
         suggest_all(trial, self.sweep, self._pairing(number))
-        experiment = self.experiment(number)
+        experiment = experiment_of(self.sweep, number, self._frozen(number))
         stages = {
             role: [one.address for one in of_role] for role, of_role in stages_of(self._parts, experiment).items()
         }
@@ -296,14 +265,14 @@ class Study:
 
     def _fixed_proposal(self, number: int) -> Proposal | None:
         """Returns what a pairing's first trials try: each method's defaults, then what older studies found."""
-        local = number // len(self._studies)
+        local = number // len(self.sweep.pairings)
         if local < len(self._methods):
             return self._default_proposal(number)
-        seeds, place = self._seeds[number % len(self._studies)], local - len(self._methods)
+        seeds, place = self._seeds[number % len(self.sweep.pairings)], local - len(self._methods)
         return seeds[place] if place < len(seeds) else None
 
     def _default_proposal(self, number: int) -> Proposal:
-        method, pairing = self._methods[number // len(self._studies)], self._pairing(number)
+        method, pairing = self._methods[number // len(self.sweep.pairings)], self._pairing(number)
         params = default_params(self.sweep, pairing, method)
         varying = {name: value for name, value in params.items() if name in self.sweep.space and self._varies(name)}
         return {"method": method, **varying}
@@ -312,9 +281,11 @@ class Study:
         return self.sweep.space[name].varies
 
     def _write(self, number: int, outcome: Outcome) -> None:
-        trial, there = self._open_trial(number), self._frozen(number).intermediate_values
+        trial, there = self._open_trial(number), self._frozen(number)
+        if there.state in FINISHED:
+            return
         for step, value in sorted(outcome.intermediate.items()):
-            if step not in there:
+            if step not in there.intermediate_values:
                 trial.report(value, step)
         trial.set_user_attr("values", dict(outcome.values))
         if outcome.error is not None:
@@ -328,77 +299,3 @@ class Study:
             study.tell(trial, outcome.values[objective])
         else:
             study.tell(trial, state=TrialState.PRUNED if outcome.state == "pruned" else TrialState.FAIL)
-
-
-def suggest_all(trial: optuna.Trial, sweep: Sweep, pairing: Pairing) -> None:
-    """Asks Optuna for a method and for every varying dimension that exists for it."""
-    methods = tuple(sweep.methods)
-    method = methods[0]
-    if len(methods) > 1:
-        method = trial.suggest_categorical("method", methods)
-    for name, dimension in sweep.space.items():
-        if dimension.varies and dimension.exists(name, method, pairing.name):
-            suggest(trial, name, dimension)
-
-
-def suggest(trial: optuna.Trial, name: str, dimension: Dimension) -> None:
-    """Asks Optuna for one varying dimension."""
-    if dimension.choice is not None:
-        trial.suggest_categorical(name, dimension.choice)
-    elif dimension.int_ is not None:
-        trial.suggest_int(name, *dimension.int_, log=dimension.log)
-    elif dimension.log_uniform is not None:
-        trial.suggest_float(name, *dimension.log_uniform, log=True)
-    elif dimension.uniform is not None:
-        low, high = dimension.uniform
-        step = (high - low) / (dimension.points - 1) if dimension.points else None
-        trial.suggest_float(name, low, high, step=step)
-
-
-def read_trials(path: Path, names: Sequence[str]) -> list[tuple[int, FrozenTrial]]:
-    """Returns number and Optuna trial of every trial in the studies `names`, by number, and writes nothing."""
-    return numbered(read_studies(path, names))
-
-
-def read_studies(path: Path, names: Sequence[str]) -> list[optuna.Study]:
-    """Returns the Optuna studies `names`, and writes nothing; none unless all of them are there."""
-    if not path.exists() or not names:
-        return []
-    storage, _ = open_journal(path)
-    known = {study.study_name for study in storage.get_all_studies()}
-    if not known.issuperset(names):
-        return []
-    return [optuna.load_study(study_name=name, storage=storage) for name in names]
-
-
-def experiment_of(sweep: Sweep, number: int, trial: FrozenTrial) -> Experiment:
-    """Returns what a trial tries, from its parameters in the study."""
-    methods, pairing = tuple(sweep.methods), sweep.pairings[number % len(sweep.pairings)]
-    method = str(trial.params.get("method", methods[0]))
-    params = dict(sweep.settings_of(method))
-    for name, dimension in sweep.space.items():
-        if not dimension.exists(name, method, pairing.name):
-            continue
-        if dimension.constant is not None:
-            params[name] = dimension.constant
-        elif name in trial.params:  # a reader may come while the driver is still asking
-            params[name] = trial.params[name]
-    default = number // len(sweep.pairings) < len(methods)
-    return Experiment(number, pairing.name, method, params, default)
-
-
-def _comparable_studies(storage: JournalStorage, prefix: str, but: str) -> list[optuna.Study]:
-    names = [study.study_name for study in storage.get_all_studies()]
-    older = [name for name in names if name.startswith(f"{prefix}/") and name != but]
-    return [optuna.load_study(study_name=name, storage=storage) for name in reversed(older)]
-
-
-def numbered(studies: Sequence[optuna.Study]) -> list[tuple[int, FrozenTrial]]:
-    """Returns number and Optuna trial of every trial that was asked, by number; the studies are those of a sweep."""
-    found = [
-        (trial.number * len(studies) + index, trial)
-        for index, study in enumerate(studies)
-        for trial in study.get_trials(deepcopy=False)
-        if trial.state != TrialState.WAITING
-    ]
-    return sorted(found, key=lambda pair: pair[0])

@@ -1,8 +1,9 @@
 """What no single field can check: that names refer to something and that a search has something to search."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 
-from w2s_ray.secrets import without_secrets
+from w2s_ray.secrets import database_without_secrets, without_secrets
 from w2s_ray.spec.labels import PREFIX, ensemble_models
 from w2s_ray.spec.method import DEFAULTS, Value, chain_models, check_value, known_parameters, methods_with, unused_by
 from w2s_ray.spec.model import AT_ONCE, FROZEN
@@ -259,3 +260,16 @@ def _credential_problems(sweep: Sweep) -> Iterator[Problem]:
         if address and without_secrets(address) != address:
             mend = of_mlflow if place[0] == "tracking" else "leave them out: a spec is kept and shown"
             yield Problem(place, f"{without_secrets(address)} holds credentials", mend)
+    storage = sweep.search.storage
+    if storage and database_without_secrets(storage) != storage:
+        yield Problem(
+            ("search", "storage"),
+            f"{database_without_secrets(storage)} holds credentials",
+            "leave them out: PGPASSWORD or PGPASSFILE hold a password of Postgres; a whole URL goes into W2S_STUDY_URL",
+        )
+    elif storage and not re.match(r"sqlite:////|postgres(ql)?(\+psycopg)?://", storage):
+        yield Problem(
+            ("search", "storage"),
+            f"{storage} can hold no study",
+            "write postgresql://USER@HOST/DATABASE, or sqlite:////FOLDER/FILE with the file's whole path",
+        )

@@ -49,6 +49,11 @@ class Search(Frozen):
         "the end; 0: none",
     )
     budget: Budget | None = None
+    storage: str | None = Field(
+        default=None,
+        description="URL without a password of the database that holds the study; null: `W2S_STUDY_URL`, else a "
+        "journal in the store",
+    )
 
 
 class Tracking(Frozen):
