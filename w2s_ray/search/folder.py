@@ -6,7 +6,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from w2s_ray.methods import Experiment
@@ -110,6 +112,7 @@ class LiveRecord:
         self._study, self._store = study, store
         self._fingerprint = address_of(load_names(store.sweep_folder(study.sweep.name)))[:16]
         self._ended: dict[int, TrialRecord] = {}
+        self._spaces: dict[frozenset[Any], dict[str, BaseDistribution]] = {}
 
     def now(self) -> SweepRecord:
         """Returns what `load_record` would."""
@@ -124,6 +127,9 @@ class LiveRecord:
         record = _trial_record(self._study.sweep, number, trial)
         if trial.state in FINISHED:
             self._ended[number] = record
+            # Optuna keeps a copy of the space with each trial, a kilobyte in which they are all alike.
+            space = trial.distributions
+            trial.distributions = self._spaces.setdefault(frozenset(space.items()), space)
         return record
 
 

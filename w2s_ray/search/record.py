@@ -14,7 +14,7 @@ ENDED = (COMPLETE, PRUNED, FAILED)
 INTERRUPTED = "interrupted"  # open in the study, with no driver that works on it; the next one takes it up
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TrialRecord:
     """One trial.
 

@@ -84,7 +84,8 @@ def fit_logistic(head: LinearHead, features: Tensor, targets: Tensor, l2: float)
     bias = torch.zeros(len(changed), dtype=torch.float64, requires_grad=True)
 
     def weight() -> Tensor:
-        return torch.linalg.solve_triangular(root, changed, upper=False, left=False)
+        back: Tensor = torch.linalg.solve_triangular(root, changed, upper=False, left=False)
+        return back
 
     solver = torch.optim.LBFGS(
         [changed, bias],
