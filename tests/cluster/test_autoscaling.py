@@ -146,6 +146,8 @@ def test_a_sweep_starts_the_nodes_that_its_models_ask_for_and_leaves_none_behind
     ups = [one for one in nodes if one["is_up"]]
     assert {one["type"] for one in ups} == {"cheap", "big"}
     assert max(nodes_up(nodes[: end + 1]) for end in range(len(nodes))) >= 3
+    log = Path(f"/tmp/w2s-{user['RAY_ADDRESS'].split(':')[1]}/ray/session_latest/logs/monitor.log")
+    assert "Adding 2 node(s) of type big" in log.read_text(encoding="utf-8"), "they were not asked for in one step"
     gone = [one["time"] for one in nodes if one["type"] == "cheap" and not one["is_up"]]
     assert min(gone) < max(one["ended"] for one in stages), "no cheap node went while strong stages still ran"
     idle, busy = idle_while_wanted(changes_of(nodes, stages))
