@@ -36,6 +36,9 @@ class Resources(Frozen):
     def _are_custom(cls, custom: Custom) -> Custom:
         return custom_resources(custom)
 
+    def __hash__(self) -> int:
+        return hash((self.cpus, self.gpus, self.accelerator, self.memory, self.workers))  # a mapping has no hash
+
     @property
     def demand(self) -> dict[str, float]:
         """What each worker takes of a node, by Ray's names of resources; memory in bytes."""
