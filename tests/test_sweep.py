@@ -337,10 +337,13 @@ def test_a_sweep_whose_trials_all_fail_stops_and_says_why(tmp_path: Path) -> Non
     assert "Traceback" not in done.stderr
 
 
-def test_more_cpus_than_the_machine_has_are_refused_before_anything_starts(tmp_path: Path) -> None:
-    sweep = reduced_quickstart(resources={"default": {"cpus": 4096}})
+def test_more_than_the_machine_has_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    more = {"gpus": 64, "memory": 1e6, "accelerator": "none-such", "custom": {"cheap": 0.5}}
+    sweep = reduced_quickstart(resources={"default": {"cpus": 4096, **more}})
     (tmp_path / "large.yaml").write_text(yaml.dump(sweep), encoding="utf-8")
     done = attempt("run", "large.yaml", cwd=tmp_path)
     assert done.returncode == 2
-    assert "asks for 4096 CPUs, this machine has" in done.stderr
+    said = " ".join(done.stderr.split())
+    for asked in ("4096 CPU", "64 GPU", "1e+06 GB memory", "accelerator none-such", "0.5 cheap"):
+        assert f"asks for {asked}, this machine has" in said
     assert [path.name for path in tmp_path.iterdir()] == ["large.yaml"]

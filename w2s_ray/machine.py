@@ -9,3 +9,11 @@ OBJECT_STORE = 100 * 2**20
 def usable_cpus() -> int:
     """Returns how many CPUs this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def resources_here() -> dict[str, float]:
+    """Returns what a Ray that is started on this machine would count, by Ray's names; memory as much as is free now."""
+    from ray._private.resource_and_label_spec import ResourceAndLabelSpec
+
+    found = ResourceAndLabelSpec(object_store_memory=OBJECT_STORE).resolve(is_head=True, node_ip_address="127.0.0.1")
+    return {**found.to_resource_dict(), "CPU": float(usable_cpus())}

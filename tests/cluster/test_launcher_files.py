@@ -47,3 +47,21 @@ def test_a_cluster_is_closed_and_shrinks_to_its_head(name: str) -> None:
     assert {kind["min_workers"] for kind in workers.values()} == {0}
     assert {kind["labels"]["ray.io/market-type"] for kind in workers.values()} == {"on-demand", "spot"}
     assert sum(kind["max_workers"] for kind in workers.values()) <= config["max_workers"]
+
+
+def test_ray_accepts_the_file_of_one_machine_and_refuses_it_with_a_typo() -> None:
+    config = read("one_machine/cluster")
+    check(config)
+    config["available_node_types"]["big"]["max_worker"] = 2
+    with pytest.raises(Exception, match="max_worker"):
+        check(config)
+
+
+def test_the_cluster_of_one_machine_is_closed_and_shrinks_to_its_head() -> None:
+    config, script = read("one_machine/cluster"), (CLUSTER / "one_machine" / "up").read_text(encoding="utf-8")
+    assert "RAY_AUTH_MODE=token" in script
+    assert "--node-ip-address=127.0.0.1" in script
+    assert config["provider"]["gcs_address"].startswith("127.0.0.1:")
+    workers = [kind for name, kind in config["available_node_types"].items() if name != config["head_node_type"]]
+    assert {kind["min_workers"] for kind in workers} == {0}
+    assert sum(kind["max_workers"] for kind in workers) <= config["max_workers"]

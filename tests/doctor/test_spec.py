@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ AWS = Path(__file__).parents[2] / "cluster" / "aws.yaml"
 NODES = (Kind("head", {"CPU": 0}, 1), Kind("worker", {"CPU": 8, "GPU": 1}, 2))
 
 
-def asking(small: Sweep, **wanted: float) -> Sweep:
+def asking(small: Sweep, **wanted: Any) -> Sweep:
     """A sweep whose strong model asks for that."""
     plan = ResourcePlan(models={"minilm-1": Resources.model_validate(wanted)})
     return replace(small, resources=plan)
@@ -30,10 +31,26 @@ def test_what_a_node_of_the_cluster_can_hold_is_well(small: Sweep) -> None:
 
 
 @pytest.mark.parametrize("wanted", [{"cpus": 9}, {"cpus": 1, "gpus": 2}])
-def test_what_no_node_can_hold_is_a_problem_that_names_the_largest(small: Sweep, wanted: dict[str, float]) -> None:
+def test_what_no_node_can_hold_is_a_problem_that_names_the_largest(small: Sweep, wanted: dict[str, Any]) -> None:
     (found,) = problems(resources(Request((asking(small, **wanted),), is_cluster=True, kinds=NODES)))
     assert "no node that can hold it; the largest have 8 CPU" in found
     assert "lower resources.models.minilm-1, or add a node type" in found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "has"),
+    [
+        ({"accelerator": "A100"}, "no accelerator A100"),
+        ({"memory": 40}, "32 GB memory"),
+        ({"custom": {"cheap": 0.01}}, "0 cheap"),
+    ],
+)
+def test_an_accelerator_memory_and_custom_resources_are_looked_for_as_well(
+    small: Sweep, wanted: dict[str, Any], has: str
+) -> None:
+    nodes = (Kind("worker", {"CPU": 8, "memory": 32e9, "accelerator_type:L4": 1}, 2),)
+    (found,) = problems(resources(Request((asking(small, **wanted),), is_cluster=True, kinds=nodes)))
+    assert f"the largest have 8 CPU, {has}; lower resources.models.minilm-1" in found
 
 
 def test_workers_that_do_not_all_find_a_place_are_a_problem(small: Sweep) -> None:

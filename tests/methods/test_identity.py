@@ -101,6 +101,9 @@ EXECUTION: dict[str, Any] = {
             "micro_batch": 8,
             "checkpoint_seconds": 5.0,
             "retries": 9,
+            "accelerator": "A100",
+            "memory": 9.0,
+            "custom": {"cheap": 0.01},
         }.items()
     },
     "resources.store_patience": 9.0,

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from w2s_ray.planning.jobs import Job, Trial, Workload, critical_path
 from w2s_ray.planning.simulate import simulate
+from w2s_ray.spec import Resources
 from w2s_ray.spec.cluster import Cluster, NodeType
 
 QUICK: dict[str, Any] = {"process_seconds": 0, "trial_seconds": 0, "driver_seconds": 0, "idle_minutes": 1}
@@ -67,6 +68,38 @@ def test_a_lost_node_costs_the_work_since_the_last_checkpoint() -> None:
 def test_what_no_node_type_has_is_refused_with_its_name() -> None:
     with pytest.raises(ValueError, match="big asks for 1 GPU, which no node type has"):
         simulate(work(Job("big", {"cpu": 1}, {"GPU": 1}), trials=(("big",),)), cluster())
+
+
+def test_each_job_runs_where_its_accelerator_and_custom_resources_are() -> None:
+    big = NodeType(cpus=8, gpus=1, accelerator="A100", tflops_per_gpu=300, custom={"big": 1}, memory=100, price=4)
+    kinds = {"big": big, "cheap": NodeType(cpus=8, custom={"cheap": 1}, price=1)}
+    asked = {
+        "weak": Resources(custom={"cheap": 0.01}),
+        "strong": Resources(gpus=1, accelerator="A100", memory=60),
+        "any": Resources(),
+    }
+    seconds = dict.fromkeys(kinds, 10.0)
+    jobs = {name: Job(name, seconds, wanted.demand) for name, wanted in asked.items()}
+    schedule = simulate(Workload(jobs, (Trial((tuple(jobs),)),), 1), Cluster(nodes=kinds, **QUICK))
+    kind_of = {node.number: node.kind for node in schedule.nodes}
+    ran = {one.key: kind_of[one.nodes[0]] for one in schedule.tries}
+    assert ran == {"weak": "cheap", "strong": "big", "any": "cheap"}
+    assert len(schedule.nodes) == 2
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ({"accelerator": "H100"}, "1 CPU and accelerator H100"),
+        ({"custom": {"fast": 0.5}}, "1 CPU and 0.5 fast"),
+        ({"memory": 80}, "1 CPU and 80 GB memory"),
+    ],
+)
+def test_what_is_asked_for_beyond_cpus_is_refused_where_no_node_type_has_it(wanted: dict[str, Any], words: str) -> None:
+    nodes = {"big": NodeType(cpus=8, accelerator="A100", custom={"big": 1}, memory=100)}
+    made = Workload({"one": Job("one", {"big": 1}, Resources(**wanted).demand)}, (Trial((("one",),)),), 1)
+    with pytest.raises(ValueError, match=f"asks for {words}, which no node type has"):
+        simulate(made, Cluster(nodes=nodes, **QUICK))
 
 
 @st.composite

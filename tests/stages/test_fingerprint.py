@@ -94,6 +94,7 @@ def test_changing_any_identity_field_changes_the_address(settings: Settings) -> 
 
 def test_changing_any_execution_field_keeps_the_address() -> None:
     base = Stage(SETTINGS[2])
+    elsewhere: dict[str, Any] = {"accelerator": "A100", "memory": 9, "custom": {"cheap": 0.01}}
     other = {
         "source": "elsewhere",
         "revision": "main",
@@ -101,7 +102,7 @@ def test_changing_any_execution_field_keeps_the_address() -> None:
         "label": "another",
         "depths": (1, 2),
         "private": True,
-        "resources": Resources(cpus=7, gpus=2, workers=3, micro_batch=5, checkpoint_seconds=1),
+        "resources": Resources(cpus=7, gpus=2, workers=3, micro_batch=5, checkpoint_seconds=1, **elsewhere),
     }
     assert set(other) == {field.name for field in dataclasses.fields(Execution)}, "a new field needs a value here"
     for name, value in other.items():

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from w2s_ray.doctor.finding import Finding, advised, ok, problem, warning
-from w2s_ray.doctor.machine import rays_gpus
 from w2s_ray.doctor.request import Kind, Request
-from w2s_ray.machine import usable_cpus
+from w2s_ray.machine import resources_here, usable_cpus
 from w2s_ray.search.forecast import free_bytes
 from w2s_ray.search.plan import Plan, make_plan
 from w2s_ray.spec import Resources, Sweep, replace
+from w2s_ray.spec.resources import amount_in_words, in_words
 from w2s_ray.stages.store import Store
 from w2s_ray.units import in_bytes
 
@@ -31,9 +31,7 @@ def disk_of_the_store(request: Request) -> list[Finding]:
 
 def resources(request: Request) -> list[Finding]:
     """Whether some node, or node type, can hold each stage of the sweeps."""
-    there = (
-        request.kinds if request.is_cluster else (Kind("this machine", {"CPU": usable_cpus(), "GPU": rays_gpus()}, 1),)
-    )
+    there = request.kinds if request.is_cluster else (Kind("this machine", resources_here(), 1),)
     kinds = [*there, *(_kinds_in(request.cluster_file) if request.cluster_file else ())]
     asked = dict.fromkeys(
         (place, wanted) for sweep in request.sweeps for place, wanted in _asked(sweep, request.is_cluster)
@@ -71,14 +69,14 @@ def _asked(sweep: Sweep, is_cluster: bool) -> Iterator[tuple[str, Resources]]:
 
 
 def _satisfied(place: str, wanted: Resources, kinds: list[Kind], other: str) -> Finding:
-    asks = {name: amount for name, amount in (("CPU", wanted.cpus), ("GPU", wanted.gpus)) if amount}
-    says = f"{place}: " + " and ".join(f"{amount:g} {name}" for name, amount in asks.items())
+    asks = wanted.demand
+    says = f"{place}: {in_words(asks)}"
     if wanted.workers > 1:
         says += f" for each of {wanted.workers} workers"
     places = sum(kind.count * _places_on(kind, asks) for kind in kinds)
     if places >= wanted.workers:
         return ok("resources", says)
-    largest = ", ".join(f"{_most(name, kinds):g} {name}" for name in asks)
+    largest = ", ".join(amount_in_words(name, _most(name, kinds)) for name in asks)
     there = f"room for {places} of them" if places else f"no node that can hold it; the largest have {largest}"
     return problem("resources", f"{says}; there is {there}", f"lower {place}, or {other}")
 

@@ -60,7 +60,7 @@ class Parts:
             source=task.source,
             revision=task.revision,
             test_source=task.test_source,
-            resources=Resources(),
+            resources=self._light,
             label=f"examples of {task.source}",
         )
         return Stage(settings, {}, execution)
@@ -117,7 +117,9 @@ class Parts:
         while isinstance(labels.settings, Relabel) and labels.settings.operation.operation in _SAME_CLASS:
             labels = labels.inputs["labels"]
         label = f"hints of {labels.execution.label}"
-        return Stage(Hint(), {"examples": self.examples, "labels": labels}, Execution(label=label))
+        return Stage(
+            Hint(), {"examples": self.examples, "labels": labels}, Execution(label=label, resources=self._light)
+        )
 
     def features(self, name: str, texts: Stage | None = None) -> Stage:
         """The frozen features of model `name`; names the depths that the sweep's other models want of the same pass.
@@ -185,7 +187,7 @@ class Parts:
     def relabel(self, operation: Operation, inputs: Mapping[str, Stage]) -> Stage:
         """One operation on labels; `inputs` are those it names besides the examples."""
         source = next(iter(inputs.values())).execution.label
-        execution = Execution(label=f"{operation.operation} of {source}")  # seconds of one CPU, whatever trainings take
+        execution = Execution(label=f"{operation.operation} of {source}", resources=self._light)
         return Stage(Relabel(operation=operation), {"examples": self.examples, **inputs}, execution)
 
     def _finetune(
@@ -224,6 +226,12 @@ class Parts:
             private=role == "student",
         )
         return Stage(settings, inputs, execution)
+
+    @property
+    def _light(self) -> Resources:
+        """For seconds of one CPU, whatever trainings take; on the nodes that the default names, so that it starts none
+        of another kind."""
+        return Resources(custom=self.sweep.resources.default.custom)
 
     def _identity(self, name: str) -> ModelIdentity:
         model = self.sweep.models[name]

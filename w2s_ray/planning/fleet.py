@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from w2s_ray.planning.jobs import Job, fits
 from w2s_ray.spec.cluster import Cluster, NodeType
+from w2s_ray.spec.resources import in_words
 
 _Place = TypeVar("_Place")
 
@@ -156,19 +157,15 @@ def capacity_problem(job: Job, cluster: Cluster) -> str:
     """Returns why `job` could never run on the cluster, however long it waits; empty if it could."""
     types = {kind: type_ for kind, type_ in cluster.nodes.items() if fits(job.demand, type_.capacity)}
     if not types:
-        return f"asks for {_words(job.demand)}, which no node type has"
+        return f"asks for {in_words(job.demand)}, which no node type has"
     places = sum(type_.max * _how_many(job.demand, type_.capacity) for type_ in types.values())
     if places < job.workers:
-        return f"asks for {job.workers} workers of {_words(job.demand)}, and all nodes together hold {places}"
+        return f"asks for {job.workers} workers of {in_words(job.demand)}, and all nodes together hold {places}"
     return ""
 
 
 def _how_many(demand: Mapping[str, float], capacity: Mapping[str, float]) -> int:
     return min((int(capacity[name] / amount + 1e-9) for name, amount in demand.items() if amount > 0), default=1)
-
-
-def _words(demand: Mapping[str, float]) -> str:
-    return " and ".join(f"{amount:g} {name}" for name, amount in demand.items() if amount)
 
 
 def _preferred(job: Job, places: Iterable[_Place], type_of: Callable[[_Place], NodeType]) -> Iterator[_Place]:

@@ -16,6 +16,7 @@ import psutil
 
 from w2s_ray.assets import dimensions_of
 from w2s_ray.dimensions import Dimensions
+from w2s_ray.planning.jobs import fits
 from w2s_ray.search.forecast import rows_of
 from w2s_ray.spec import Model, Resources, Sweep
 from w2s_ray.spec.cluster import Cluster, NodeType
@@ -153,13 +154,9 @@ def _problem_here(size: float, resources: Resources, sweep: Sweep) -> str:
 
 
 def _problem_there(size: float, resources: Resources, cluster: Cluster) -> str:
-    able = {
-        kind: node
-        for kind, node in cluster.nodes.items()
-        if node.cpus >= resources.cpus and node.gpus >= resources.gpus and node.works
-    }
+    able = {kind: node for kind, node in cluster.nodes.items() if fits(resources.demand, node.capacity)}
     if not able or any(_fits(size, resources, node) for node in able.values()):
-        return ""  # where no node has the CPUs and GPUs, the simulation says so
+        return ""  # where no node has what it asks for, the simulation says so
     nodes = " or ".join(able)
     return f"takes {in_bytes(size)}, more than a worker's share of {nodes}; lower micro_batch, or add larger nodes"
 

@@ -128,7 +128,7 @@ def _measured(goes: Iterable[Sequence[Stage]], records: Mapping[str, StageRecord
 
 def _job(go: Sequence[Stage], key_of: Mapping[str, str], times: Times, cluster: Cluster) -> Job:
     stage, resources = _largest(go), go[0].execution.resources
-    demand = {"CPU": resources.cpus, **({"GPU": resources.gpus} if resources.gpus else {})}
+    demand = resources.demand
     able = {kind: node for kind, node in cluster.nodes.items() if fits(demand, node.capacity)}
     needs = {key_of[needed.address] for one in go for needed in one.inputs.values() if needed.address in key_of}
     keeps = isinstance(stage.settings, Finetune) and stage.settings.train not in AT_ONCE

@@ -20,7 +20,7 @@ from rich.markup import escape
 
 from w2s_ray import tasks
 from w2s_ray.assets import is_local, locate
-from w2s_ray.machine import OBJECT_STORE, usable_cpus
+from w2s_ray.machine import OBJECT_STORE, resources_here, usable_cpus
 from w2s_ray.methods import Experiment, Parts, plan_stages, stages_of
 from w2s_ray.report import write_report
 from w2s_ray.search.budget import Allowance
@@ -37,7 +37,8 @@ from w2s_ray.search.record import COMPLETE, SweepRecord
 from w2s_ray.search.signals import orderly_interrupts, signals_kept
 from w2s_ray.search.study import Outcome, Study
 from w2s_ray.search.watch import watched
-from w2s_ray.spec import Problem, SpecError, Sweep, replace
+from w2s_ray.spec import Problem, Resources, SpecError, Sweep, replace
+from w2s_ray.spec.resources import amount_in_words
 from w2s_ray.stages.collect import tidy
 from w2s_ray.stages.errors import cause_of, store_errors
 from w2s_ray.stages.spent import Meter
@@ -220,14 +221,17 @@ def _scratch(store: Store, name: str) -> Path:
 
 
 def _tuner(sweep: Sweep, store: Store, broker: Any, searcher: Any, scratch: Path) -> Any:
+    import ray
     from ray import tune
 
     from w2s_ray.search.searcher import StudyPruner
     from w2s_ray.search.trial import trial_function
 
     parallelism = sweep.search.parallelism
-    # A byte of memory: Tune wants a resource, and any CPU it got would be taken from the stages.
-    thin = tune.PlacementGroupFactory([{"memory": 1}])
+    # A byte of memory: Tune wants a resource, and any CPU it got would be taken from the stages. On the driver's node:
+    # an actor elsewhere would keep its node from ever being idle.
+    here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
+    thin = tune.PlacementGroupFactory([{"memory": 1}], bundle_label_selector=[here])
     return tune.Tuner(
         tune.with_resources(trial_function(sweep, store, broker), thin),
         tune_config=tune.TuneConfig(
@@ -340,21 +344,28 @@ def with_absolute_paths(sweep: Sweep) -> Sweep:
 def _fitted_to_this_machine(sweep: Sweep) -> Sweep:
     """Lets feature extraction take the CPUs there are; anything else that this machine lacks is the user's to mend.
 
-    Ray would wait for ever for a CPU that never comes.
+    Ray would wait for ever for a CPU or a resource that never comes.
     """
-    cpus = usable_cpus()
     plan = sweep.resources
-    asked = {"default": plan.default, **{f"models.{name}": wanted for name, wanted in plan.models.items()}}
-    problems = [
-        Problem(
-            ("resources", name),
-            f"asks for {wanted.cpus * wanted.workers:g} CPUs, this machine has {cpus}",
-            "lower cpus or workers, or name a cluster in RAY_ADDRESS",
-        )
-        for name, wanted in asked.items()
-        if wanted.cpus * wanted.workers > cpus
-    ]
+    features = replace(plan.features, cpus=min(plan.features.cpus, usable_cpus()))
+    asked = {"default": plan.default, "features": replace(features, workers=1)}  # nothing of them is divided
+    asked |= {f"models.{name}": wanted for name, wanted in plan.models.items()}
+    problems = [problem for place, wanted in asked.items() for problem in _lacking(place, wanted)]
     if problems:
         raise SpecError(problems)
-    features = replace(plan.features, cpus=min(plan.features.cpus, cpus))
     return replace(sweep, resources=replace(plan, features=features))
+
+
+def _lacking(place: str, wanted: Resources) -> Iterator[Problem]:
+    """Yields what all workers of a stage ask for and this machine does not have."""
+    has = {"CPU": float(usable_cpus())}
+    for name, amount in wanted.demand.items():
+        if name not in has:
+            has = resources_here()  # imports Ray, which most sweeps need not wait for
+        if amount * wanted.workers > has.get(name, 0.0):
+            asks = amount_in_words(name, amount * wanted.workers)
+            yield Problem(
+                ("resources", *place.split(".")),
+                f"asks for {asks}, this machine has {amount_in_words(name, has.get(name, 0.0))}",
+                "lower it or workers, or name a cluster in RAY_ADDRESS",
+            )

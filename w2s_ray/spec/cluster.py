@@ -5,9 +5,12 @@ is not given, the default is stated here, so that every number of a plan can be 
 one. docs/planning.md has the formulas.
 """
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from w2s_ray.spec.base import Frozen, replace
+from w2s_ray.spec.resources import Custom, custom_resources, of_accelerator
+
+_FOR_STAGES = 0.7  # of a node's memory; Ray keeps the rest for objects
 
 
 class NodeType(Frozen):
@@ -16,7 +19,8 @@ class NodeType(Frozen):
     cpus: float = Field(default=0, ge=0, description="that stages may use; 0 for a head that runs the driver alone")
     gpus: float = Field(default=0, ge=0, description="that stages may use")
     accelerator: str | None = Field(default=None, description="type of its GPUs, as Ray names it")
-    memory: float | None = Field(default=None, gt=0, description="GB; null: unknown, so nothing is warned about")
+    custom: Custom = Field(default_factory=dict, description="custom Ray resources, such as {cheap: 1}")
+    memory: float | None = Field(default=None, gt=0, description="GB; null: unknown, so it is taken for enough")
     gpu_memory: float | None = Field(default=None, gt=0, description="GB of one GPU; null: unknown")
     min: int = Field(default=0, ge=0, description="nodes that are always there")
     max: int = Field(default=1, ge=1, description="nodes that the autoscaler may have at one time")
@@ -29,6 +33,11 @@ class NodeType(Frozen):
         default=None, gt=0, description="peak of one GPU at the stages' precision; required with gpus"
     )
 
+    @field_validator("custom")
+    @classmethod
+    def _are_custom(cls, custom: Custom) -> Custom:
+        return custom_resources(custom)
+
     @model_validator(mode="after")
     def _fields_fit_together(self) -> "NodeType":
         if self.min > self.max:
@@ -40,7 +49,9 @@ class NodeType(Frozen):
     @property
     def capacity(self) -> dict[str, float]:
         """What a node offers, by Ray's names."""
-        return {"CPU": self.cpus, "GPU": self.gpus}
+        memory = float("inf") if self.memory is None else 1e9 * _FOR_STAGES * self.memory
+        kind = of_accelerator(self.accelerator) if self.accelerator else {}
+        return {"CPU": self.cpus, "GPU": self.gpus, "memory": memory, **kind, **self.custom}
 
     @property
     def works(self) -> bool:

@@ -1,8 +1,19 @@
 """How stages are executed. Nothing here can change a number (to float tolerance), so nothing here enters an address."""
 
-from pydantic import Field
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field, field_validator
 
 from w2s_ray.spec.base import Frozen
+
+_OWN = {"CPU": "cpus", "GPU": "gpus", "memory": "memory"}
+"""Ray's names of what has a field of its own."""
+_ACCELERATOR = "accelerator_type:"  # as Ray names the resource; a node of the type has 1 of it, however many GPUs
+_OF_A_TYPE = 0.001  # what Ray itself takes of it
+
+Custom = dict[str, Annotated[float, Field(gt=0)]]
+"""Custom Ray resources: name to amount."""
 
 
 class Resources(Frozen):
@@ -10,12 +21,64 @@ class Resources(Frozen):
 
     cpus: float = Field(default=1, gt=0, description="per worker")
     gpus: float = Field(default=0, ge=0, description="per worker; fractions share one")
+    accelerator: str | None = Field(default=None, description="accelerator type as Ray names it, such as A100")
+    memory: float | None = Field(default=None, gt=0, description="GB per worker that Ray reserves; null: none reserved")
+    custom: Custom = Field(default_factory=dict, description="custom Ray resources per worker, such as {cheap: 0.01}")
     workers: int = Field(default=1, ge=1, description="data-parallel workers; each global batch is divided among them")
     micro_batch: int | None = Field(default=None, ge=1, description="examples per forward pass; null: the whole share")
     checkpoint_seconds: float = Field(default=60, gt=0, description="training time between two checkpoints")
     retries: int = Field(
         default=2, ge=0, description="tries after a failure; lost nodes and killed processes do not count"
     )
+
+    @field_validator("custom")
+    @classmethod
+    def _are_custom(cls, custom: Custom) -> Custom:
+        return custom_resources(custom)
+
+    def __hash__(self) -> int:
+        return hash((self.cpus, self.gpus, self.accelerator, self.memory, self.workers))  # a mapping has no hash
+
+    @property
+    def demand(self) -> dict[str, float]:
+        """What each worker takes of a node, by Ray's names of resources; memory in bytes."""
+        asked = {"CPU": self.cpus, "GPU": self.gpus, "memory": round(1e9 * (self.memory or 0)), **self.custom}
+        if self.accelerator:
+            asked |= of_accelerator(self.accelerator, _OF_A_TYPE)
+        return {name: amount for name, amount in asked.items() if amount}
+
+
+def custom_resources(custom: Custom) -> Custom:
+    """Returns `custom` as it is.
+
+    Raises:
+        ValueError: one of them has a field of its own, or a form that Ray refuses.
+    """
+    for name, amount in custom.items():
+        field = _OWN.get(name, "accelerator" if name.startswith(_ACCELERATOR) else None)
+        if field:
+            raise ValueError(f"{name} is no custom resource; write {field}: ... beside custom")
+        if amount > 1 and amount != int(amount):
+            raise ValueError(f"{name}: Ray takes whole amounts above 1, got {amount:g}")
+    return custom
+
+
+def of_accelerator(kind: str, amount: float = 1.0) -> dict[str, float]:
+    """Returns the resource that Ray gives each node with accelerators of the type."""
+    return {f"{_ACCELERATOR}{kind}": amount}
+
+
+def in_words(demand: Mapping[str, float]) -> str:
+    """Returns resources by Ray's names as people read them: `8 CPU and 1 GPU`."""
+    return " and ".join(amount_in_words(name, amount) for name, amount in demand.items() if amount)
+
+
+def amount_in_words(name: str, amount: float) -> str:
+    """Returns one of them; of an accelerator type that alone, since its amount means nothing."""
+    if name.startswith(_ACCELERATOR):
+        kind = name.removeprefix(_ACCELERATOR)
+        return f"accelerator {kind}" if amount else f"no accelerator {kind}"
+    return f"{amount / 1e9:g} GB memory" if name == "memory" else f"{amount:g} {name}"
 
 
 class ResourcePlan(Frozen):

@@ -23,6 +23,7 @@ import ray
 from ray.exceptions import TaskCancelledError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from w2s_ray.spec import Resources
 from w2s_ray.spec import replace as changed
 from w2s_ray.stages.attempts import Attempts, explained, innermost, reason_of, traceback_of, verdict_on
 from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError, cause_of, must_exist, store_errors
@@ -34,6 +35,9 @@ from w2s_ray.training.errors import STOP
 
 _TURN_SECONDS = 0.05
 _AGAIN = 3  # a stage whose inputs are damaged more often than this has a broken disk under it
+
+_OPTIONS = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
+"""Ray's names of resources that a task asks for by options of their own."""
 
 _log = logging.getLogger("w2s_ray.stages")
 _Read = TypeVar("_Read")
@@ -158,17 +162,10 @@ class Broker:
             self._settle(batch[0], worked)
 
     def _submit(self, batch: list[Stage]) -> Any:
-        resources = batch[0].execution.resources
-        # The workers of a group bring their own resources; the task that leads them must not take theirs.
-        alone = resources.workers == 1
         now = time.time()
         self._log("starts.jsonl", [{"time": now, "address": s.address, "label": s.execution.label} for s in batch])
         (self._store.work(batch[0].address) / STOP).unlink(missing_ok=True)  # of a driver that was stopped
-        task = run_stages.options(
-            num_cpus=resources.cpus if alone else 0,
-            num_gpus=resources.gpus if alone else 0,
-            name=batch[0].execution.label,
-        )
+        task = run_stages.options(**_place_of(batch[0].execution.resources), name=batch[0].execution.label)
         return task.remote(batch, str(self._store.root), self._made_by, ray.get_runtime_context().current_actor)
 
     async def begun(self, address: str) -> None:
@@ -264,6 +261,13 @@ class Broker:
         """Returns the labels of the stages that run or wait for a place, and why some have to wait."""
         labels = sorted(stage.execution.label for stage, _ in self._tasks.values())
         return labels + [f"paused ({reason})" for reason in sorted(set(self._waiting.values()))]
+
+
+def _place_of(resources: Resources) -> dict[str, Any]:
+    """What a task asks of Ray. The workers of a group bring their resources; the task that leads them takes none."""
+    demand = dict(resources.demand) if resources.workers == 1 else {}
+    options = {option: demand.pop(name, 0) for name, option in _OPTIONS.items()}
+    return {**options, "resources": demand}
 
 
 def _together(stage: Stage) -> Iterable[Stage]:

@@ -190,11 +190,10 @@ def _fit(stage: Stage, store: Store, outputs: Path, broker: Any) -> None:
 
     resources = stage.execution.resources
     several = resources.workers > 1
-    per_worker = {"CPU": resources.cpus, **({"GPU": resources.gpus} if resources.gpus else {})}
     scaling = ScalingConfig(
         num_workers=resources.workers if several else 0,
         use_gpu=resources.gpus > 0,
-        resources_per_worker=per_worker if several else None,
+        resources_per_worker=resources.demand if several else None,
     )
     run_config = RunConfig(name="train", storage_path=str(store.work(stage.address))) if several else None
     loop = _loop(stage, store, outputs, broker)
