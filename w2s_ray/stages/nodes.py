@@ -18,7 +18,6 @@ from w2s_ray.stages.errors import cause_of
 from w2s_ray.training.errors import TrainingStopped
 
 _LOOK_SECONDS = 1.0
-_DOUBT_SECONDS = 15.0  # in which a task that found a place says so
 
 _log = logging.getLogger("w2s_ray.stages")
 
@@ -58,10 +57,17 @@ class Places:
 
     Args:
         on_notice: called with the address of each stage of which a part runs on a node that was given notice.
+        look: returns the ids of the nodes that are dead, and of those that were given notice.
+        doubt: seconds in which a task that found a place says so.
     """
 
-    def __init__(self, on_notice: Callable[[str], object]) -> None:
-        self._on_notice = on_notice
+    def __init__(
+        self,
+        on_notice: Callable[[str], object],
+        look: Callable[[], tuple[set[str], set[str]]] | None = None,
+        doubt: float = 15.0,
+    ) -> None:
+        self._on_notice, self._nodes, self._doubt = on_notice, look or _nodes, doubt
         self._tries: dict[str, _Try] = {}
         self._dead: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
@@ -103,7 +109,7 @@ class Places:
     async def _look(self) -> None:
         while True:
             try:
-                dead, leaving = await asyncio.to_thread(_nodes)
+                dead, leaving = await asyncio.to_thread(self._nodes)
             except Exception as error:  # a head that is away shows itself in many ways, and is the driver's affair
                 _log.warning("the nodes of the cluster cannot be seen: %s", error)
             else:
@@ -115,7 +121,7 @@ class Places:
         for address, one in self._tries.items():
             if one.node is None and one.in_doubt_since is None and one_died:
                 one.in_doubt_since = now  # it may have been on its way to that node, where it would wait as long
-            if one.node in dead or (one.node is None and now - (one.in_doubt_since or now) > _DOUBT_SECONDS):
+            if one.node in dead or (one.node is None and now - (one.in_doubt_since or now) > self._doubt):
                 if not one.lost.done():
                     one.lost.set_result(None)
             elif not one.noticed and leaving.intersection([one.node, *one.workers]):
@@ -128,6 +134,5 @@ async def _result(task: Awaitable[float]) -> float:
 
 
 def _nodes() -> tuple[set[str], set[str]]:
-    """Returns the ids of the nodes that are dead, and of those that were given notice."""
     dead = {str(node["NodeID"]) for node in ray.nodes() if not node["Alive"]}
     return dead, set(ray._private.state.state.get_draining_nodes())  # as Ray Train asks; nothing public says it
