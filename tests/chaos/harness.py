@@ -160,9 +160,17 @@ def run_sweep(folder: Path, kills: Sequence[Kill] = (), *, stages: int | None = 
     return run
 
 
-def start_driver(folder: Path, mark: str, *arguments: str, log: str) -> psutil.Popen:
-    """Starts `w2s` in a process group of its own; its standard error goes to `log`.err in the folder."""
-    command = [sys.executable, "-c", "from w2s_ray.cli import main; main()", *arguments]
+def start_driver(folder: Path, mark: str, *arguments: str, log: str, inside: Sequence[str] = ()) -> psutil.Popen:
+    """Starts `w2s` in a process group of its own; its standard error goes to `log`.err in the folder.
+
+    Args:
+        folder: where it runs.
+        mark: inherited by all that it starts.
+        arguments: of `w2s`.
+        log: name of the files with what it says.
+        inside: a command that runs another, such as one that enters a network namespace.
+    """
+    command = [*inside, sys.executable, "-c", "from w2s_ray.cli import main; main()", *arguments]
     environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200", MARK: mark}
     with (folder / f"{log}.out").open("w") as out, (folder / f"{log}.err").open("w") as err:
         return psutil.Popen(command, cwd=folder, env=environment, stdout=out, stderr=err, start_new_session=True)
@@ -209,10 +217,10 @@ def _victim(kind: str, driver: psutil.Popen) -> psutil.Process | None:
         family = psutil.Process(driver.pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return None
-    return next((one for one in family if _is_of_kind(one, kind)), None)
+    return next((one for one in family if is_of_kind(one, kind)), None)
 
 
-def _is_of_kind(process: psutil.Process, kind: str) -> bool:
+def is_of_kind(process: psutil.Process, kind: str) -> bool:
     try:
         title, name = " ".join(process.cmdline()), process.name()
     except psutil.Error:
@@ -313,7 +321,7 @@ def said(folder: Path, log: str) -> str:
     return (folder / f"{log}.err").read_text(encoding="utf-8")
 
 
-def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 300.0) -> None:
     """Waits for something that has to come about."""
     deadline = time.monotonic() + seconds
     while not condition():

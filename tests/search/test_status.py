@@ -74,10 +74,11 @@ def test_tries_that_were_made_again_are_counted_and_a_torn_line_is_not(
     lines = [
         {"verdict": "died", "again": True},
         {"verdict": "died", "again": True},
+        {"verdict": "moved", "again": True},
         {"verdict": "failed", "again": False},
     ]
     path = store.sweep_folder(sweep.name) / "failures.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"verdict": "lo', encoding="utf-8")
     found = status(sweep, store)
-    assert found.retried == {"died": 2}
-    assert "again   2 stages whose process died" in found.to_text()
+    assert found.retried == {"died": 2, "moved": 1}
+    assert "again   2 stages whose process died, 1 trainings that left a node with notice" in found.to_text()

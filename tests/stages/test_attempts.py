@@ -4,7 +4,16 @@ import errno
 import pickle
 
 import pytest
-from ray.exceptions import NodeDiedError, OutOfMemoryError, RayTaskError, TaskCancelledError, WorkerCrashedError
+from ray.exceptions import (
+    ActorUnavailableError,
+    NodeDiedError,
+    OutOfMemoryError,
+    RayTaskError,
+    TaskCancelledError,
+    WorkerCrashedError,
+)
+from ray.train import WorkerGroupError
+from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
 from w2s_ray.stages.attempts import (
     MOST_DEATHS,
@@ -16,7 +25,8 @@ from w2s_ray.stages.attempts import (
     verdict_on,
 )
 from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError
-from w2s_ray.training.errors import DeviceOutOfMemory, TrainingDiverged, TrainingStopped
+from w2s_ray.stages.nodes import NodeLeavingError, NodeLostError
+from w2s_ray.training.errors import DeviceOutOfMemory, PeerLost, TrainingDiverged, TrainingStopped
 
 LOST, DIED = NodeDiedError("gone"), WorkerCrashedError()
 FULL = StoreUnavailableError(errno.ENOSPC, "the store is full")
@@ -37,6 +47,9 @@ def tries(attempts: Attempts, error: Exception, most: int = 50, checkpoint: str 
     ("error", "verdict"),
     [
         (LOST, "lost"),
+        (NodeLostError(had_begun=True), "lost"),
+        (NodeLeavingError("notice"), "moved"),
+        (PeerLost("connection closed"), "died"),
         (DIED, "died"),
         (FULL, "store"),
         (OutOfMemoryError("killed by the memory monitor"), "failed"),
@@ -58,6 +71,19 @@ def test_the_error_says_whose_fault_it_is_wrapped_or_not(error: Exception, verdi
 
 def test_a_lost_node_is_no_failure_however_often() -> None:
     assert tries(Attempts(retries=0, patience=0), LOST) == 50
+
+
+def test_notice_costs_no_pause_and_no_retry() -> None:
+    attempts = Attempts(retries=0, patience=0)
+    assert [attempts.pause_after(NodeLeavingError("notice"), None) for _ in range(20)] == [0.0] * 20
+
+
+@pytest.mark.parametrize(
+    ("own", "verdict"), [(ActorUnavailableError("gone", None), "died"), (ValueError("x"), "final")]
+)
+def test_what_a_worker_ended_with_counts_and_not_that_its_peer_lost_it(own: Exception, verdict: str) -> None:
+    failures = {0: PeerLost("connection closed"), 1: WorkerHealthCheckFailedError("a health check failed", own)}
+    assert verdict_on(WorkerGroupError("workers failed", failures)) == verdict
 
 
 def test_a_failure_is_tried_again_as_often_as_the_spec_says() -> None:

@@ -1,6 +1,7 @@
 """Whether a stage that ended badly is tried again, and when.
 
-What happened decides, not how often alone. A *lost* node says nothing about the stage: it is tried again without limit.
+What happened decides, not how often alone. A *lost* node says nothing about the stage: it is tried again without limit;
+so does one that was given notice, from which the stage has *moved*.
 A process that *died* may have been killed from outside, or kill itself each time: it is tried again as long as it gets
 further, and ten times without a new checkpoint at most. What *failed* by an error that may pass is tried again as often
 as `resources.retries` says. An error that follows from the settings would come again, so it is *final*. A store that
@@ -24,15 +25,18 @@ from ray.exceptions import (
 
 from w2s_ray.secrets import redacted
 from w2s_ray.stages.errors import StoreUnavailableError, cause_of
-from w2s_ray.training.errors import DeviceOutOfMemory, TrainingStopped
+from w2s_ray.stages.nodes import NodeLeavingError, NodeLostError
+from w2s_ray.training.errors import DeviceOutOfMemory, PeerLost, TrainingStopped
 
-Verdict = Literal["lost", "died", "failed", "final", "store"]
+Verdict = Literal["lost", "moved", "died", "failed", "final", "store"]
 
 MOST_DEATHS = 10
 _LONGEST_PAUSE = 30.0  # seconds
 _STORE_PAUSE = 2.0
 _LONGEST_REASON = 2000  # characters
 _LONGEST_TRACEBACK = 8000
+
+_WRAPPED = ("cause", "controller_failure", "health_check_failure")  # where Ray and Ray Train keep the error itself
 
 _ASKED_FOR = (TrainingStopped, TaskCancelledError, KeyboardInterrupt)
 _SAME_AGAIN = (DeviceOutOfMemory, ValueError, TypeError, LookupError, ImportError, AssertionError, AttributeError)
@@ -68,6 +72,8 @@ class Attempts:
             self._checkpoint, self._counts["died"] = checkpoint, 0
         if verdict == "final":
             return None
+        if verdict == "moved":
+            return 0.0
         if verdict == "store":
             self._waited += _STORE_PAUSE
             return _STORE_PAUSE if self._waited <= self._patience else None
@@ -84,9 +90,11 @@ def verdict_on(error: BaseException) -> Verdict:
     if cause_of(error, StoreUnavailableError) is not None:
         return "store"
     error = innermost(error)
-    if isinstance(error, NodeDiedError | LocalRayletDiedError):
+    if isinstance(error, NodeLeavingError):
+        return "moved"
+    if isinstance(error, NodeDiedError | LocalRayletDiedError | NodeLostError) or getattr(error, "preempted", False):
         return "lost"
-    if isinstance(error, WorkerCrashedError | RayActorError):
+    if isinstance(error, WorkerCrashedError | RayActorError | PeerLost):
         return "died"
     return "final" if isinstance(error, _ASKED_FOR + _SAME_AGAIN) else "failed"
 
@@ -99,7 +107,7 @@ def explained(error: Exception, label: str) -> Exception:
             f"{label}: the machine ran out of memory; lower micro_batch (results do not depend on it) or "
             "search.parallelism, or give the stage more cpus so that fewer run beside it"
         )
-    if isinstance(inner, WorkerCrashedError | RayActorError):
+    if isinstance(inner, WorkerCrashedError | RayActorError | PeerLost):
         return StageDiedError(
             f"{label}: its process died {MOST_DEATHS + 1} times without getting further. If nobody killed it, memory "
             "may be short: lower micro_batch or search.parallelism"
@@ -108,9 +116,14 @@ def explained(error: Exception, label: str) -> Exception:
 
 
 def innermost(error: BaseException) -> BaseException:
-    """Returns the error that a task raised, without what Ray and Ray Train wrapped it in."""
-    workers = list((getattr(error, "worker_failures", None) or {}).values())
-    inner = getattr(error, "cause", None) or getattr(error, "controller_failure", None) or next(iter(workers), None)
+    """Returns the error that a task raised, without what Ray and Ray Train wrapped it in.
+
+    Of a group that is the error of the worker that failed first: what lost its peer only tells the consequence.
+    """
+    workers = [innermost(one) for one in (getattr(error, "worker_failures", None) or {}).values()]
+    if workers:
+        return min(workers, key=lambda one: isinstance(one, PeerLost))
+    inner = next(filter(None, (getattr(error, name, None) for name in _WRAPPED)), None)
     return innermost(inner) if isinstance(inner, BaseException) and inner is not error else error
 
 

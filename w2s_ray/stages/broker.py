@@ -27,6 +27,7 @@ from w2s_ray.spec import Resources
 from w2s_ray.spec import replace as changed
 from w2s_ray.stages.attempts import Attempts, explained, innermost, reason_of, traceback_of, verdict_on
 from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError, cause_of, must_exist, store_errors
+from w2s_ray.stages.nodes import NodeLostError, Places
 from w2s_ray.stages.run import run_stages
 from w2s_ray.stages.spent import SPENT, Line, began, ended
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, Stage, walk
@@ -60,6 +61,7 @@ class Broker:
         # Stages asked for and not finished, by address: the run that makes them, and the stage that leads it.
         self._pending: dict[str, tuple[asyncio.Future[None], str]] = {}
         self._tasks: dict[str, tuple[Stage, Any]] = {}  # those of them that Ray has, with their task
+        self._places = Places(self._ask_to_stop)
         self._wanted: dict[str, set[int]] = defaultdict(set)  # the trials that wait for a stage
         self._begun: dict[str, float] = {}  # those of them that work, with the seconds since the epoch
         self._unwritten: list[Line] = []  # of spent.jsonl, while the store takes nothing
@@ -156,7 +158,10 @@ class Broker:
         self._tasks[batch[0].address] = (batch[0], task)
         worked: float | None = None
         try:
-            worked = await task
+            worked = await self._places.outcome(batch[0].address, task)
+        except NodeLostError:
+            ray.cancel(task)  # it may wait for a place on another node
+            raise
         finally:
             del self._tasks[batch[0].address]
             self._settle(batch[0], worked)
@@ -168,11 +173,16 @@ class Broker:
         task = run_stages.options(**_place_of(batch[0].execution.resources), name=batch[0].execution.label)
         return task.remote(batch, str(self._store.root), self._made_by, ray.get_runtime_context().current_actor)
 
-    async def begun(self, address: str) -> None:
+    async def begun(self, address: str, node: str) -> None:
         """Takes the news that a stage's work begins: it had a place, and no other process makes the same."""
+        self._places.begun(address, node)
         if address in self._tasks:
             self._begun[address] = time.time()
             self._log_spent(began(self._tasks[address][0], self._begun[address]))
+
+    async def joined(self, address: str, node: str) -> None:
+        """Takes the news that a worker of a group begins."""
+        self._places.joined(address, node)
 
     def _settle(self, stage: Stage, worked: float | None) -> None:
         """Writes what a try took: as it says itself, or, where it failed, since its work began."""
@@ -192,6 +202,8 @@ class Broker:
     def _log_failure(self, stage: Stage, error: Exception, *, again: bool) -> None:
         if self._draining or verdict_on(error) == "store" or isinstance(innermost(error), TaskCancelledError):
             return  # asked for, or nothing of the stage's, and a full disk takes no line
+        if isinstance(error, NodeLostError) and not error.had_begun:
+            return
         line = {"time": time.time(), "address": stage.address, "label": stage.execution.label, "again": again}
         reason = {"verdict": verdict_on(error), "error": reason_of(error), "traceback": traceback_of(error)}
         self._log("failures.jsonl", [{**line, **reason}])
@@ -225,11 +237,7 @@ class Broker:
         """Asks every training to save a checkpoint and end, and returns when all have; other stages are cancelled."""
         self._draining = True
         for stage, task in list(self._tasks.values()):
-            if isinstance(stage.settings, Finetune):
-                stop = self._store.work(stage.address) / STOP
-                stop.parent.mkdir(parents=True, exist_ok=True)
-                stop.touch()
-            else:
+            if not self._ask_to_stop(stage.address):
                 ray.cancel(task)
         while self._tasks:
             await asyncio.sleep(0.1)
@@ -243,6 +251,19 @@ class Broker:
         while any(0 <= number < trial for number in set().union(*self._wanted.values()) - self._judged):
             await asyncio.sleep(_TURN_SECONDS)
         self._judged.add(trial)
+
+    def _ask_to_stop(self, address: str) -> bool:
+        """Asks a training that runs to save a checkpoint and end; returns False for a stage that cannot.
+
+        That is left to itself where its node was given notice: it may be ready in time, and if not it is lost with it.
+        """
+        stage, _ = self._tasks[address]
+        if not isinstance(stage.settings, Finetune):
+            return False
+        stop = self._store.work(address) / STOP
+        stop.parent.mkdir(parents=True, exist_ok=True)
+        stop.touch()
+        return True
 
     async def release(self, trial: int) -> None:
         """Forgets what `trial` wanted; a private stage that nobody else wants is cancelled."""
@@ -297,11 +318,12 @@ def read_or_make(read: Callable[[], _Read], make: Callable[[], object]) -> _Read
 def start_broker(store: Store, made_by: str, patience: float = 60.0) -> Any:
     """Starts the broker of one driver and returns its handle. It holds no CPU and is restarted if it dies.
 
-    It lives on the driver's node: any other may be preempted, and all that it started with it.
+    It lives on the driver's node: any other may be preempted, and all that it started with it. A soft affinity is not
+    kept: with Ray 2.60 half of the actors with one to a head without CPUs were placed elsewhere.
     """
     store.make()
     actor = ray.remote(Broker)
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     options = {
         "num_cpus": 0,
         "scheduling_strategy": here,

@@ -54,7 +54,7 @@ def run_stages(batch: list[Stage], root: str, made_by: str, broker: Any) -> floa
         if not batch:
             return 0.0
         start = time.monotonic()
-        broker.begun.remote(led_by)
+        broker.begun.remote(led_by, ray.get_runtime_context().get_node_id())
         _check_inputs(batch[0], store)
         _make(batch, store, made_by, broker)
         return time.monotonic() - start
@@ -185,7 +185,7 @@ def _finetune(stage: Stage, store: Store, made_by: str, broker: Any) -> None:
 
 def _fit(stage: Stage, store: Store, outputs: Path, broker: Any) -> None:
     """Runs the loop inside Ray Train."""
-    from ray.train import RunConfig, ScalingConfig
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
     resources = stage.execution.resources
@@ -195,7 +195,11 @@ def _fit(stage: Stage, store: Store, outputs: Path, broker: Any) -> None:
         use_gpu=resources.gpus > 0,
         resources_per_worker=resources.demand if several else None,
     )
-    run_config = RunConfig(name="train", storage_path=str(store.work(stage.address))) if several else None
+    # Ray Train would start a group on leaving nodes anew by itself, but only the broker takes the request to stop away.
+    os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"
+    failures = FailureConfig(max_preemption_failures=0)
+    storage = str(store.work(stage.address))
+    run_config = RunConfig(name="train", storage_path=storage, failure_config=failures) if several else None
     loop = _loop(stage, store, outputs, broker)
     try:
         TorchTrainer(loop, scaling_config=scaling, run_config=run_config).fit()
@@ -216,6 +220,7 @@ def _loop(stage: Stage, store: Store, outputs: Path, broker: Any) -> Callable[[]
 
         context = get_context()
         worker = Worker(context.get_world_rank(), context.get_world_size(), _device(stage))
+        broker.joined.remote(stage.address, ray.get_runtime_context().get_node_id())
         usage = Usage(store.work(stage.address) / USAGE, worker.device)
 
         def report(row: dict[str, Any]) -> None:

@@ -31,6 +31,10 @@ class DeviceOutOfMemory(RuntimeError):  # noqa: N818 - the name says what happen
         )
 
 
+class PeerLost(RuntimeError):  # noqa: N818 - the name says what happened
+    """Another worker of the group is gone; what that one ended with says why."""
+
+
 class TrainingStopped(RuntimeError):  # noqa: N818 - the name says what happened
     """The training was asked to end; its checkpoint at `step` carries on from there."""
 

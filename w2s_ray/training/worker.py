@@ -4,12 +4,15 @@ Whoever starts several workers initialises torch.distributed; here it is only us
 averaged: losses are divided by the size of the global batch where they are made, so shares may be uneven or empty.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from w2s_ray.training.errors import PeerLost
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Worker:
     def sum_(self, tensor: Tensor) -> Tensor:
         """Sums `tensor` over all workers, in place, and returns it."""
         if self.size > 1:
-            dist.all_reduce(tensor)
+            with _exchange():
+                dist.all_reduce(tensor)
         return tensor
 
     def gather(self, mine: Tensor, part: slice, count: int) -> Tensor:
@@ -45,11 +49,22 @@ class Worker:
         if self.size == 1:
             return True
         bounds = torch.tensor([value, -value], device=self.device)
-        dist.all_reduce(bounds, op=dist.ReduceOp.MAX)
+        with _exchange():
+            dist.all_reduce(bounds, op=dist.ReduceOp.MAX)
         return bool(bounds[0] == -bounds[1])
 
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Overwrites `tensors` with those of worker 0."""
         if self.size > 1:
-            for tensor in tensors:
-                dist.broadcast(tensor, src=0)
+            with _exchange():
+                for tensor in tensors:
+                    dist.broadcast(tensor, src=0)
+
+
+@contextmanager
+def _exchange() -> Iterator[None]:
+    """Tells what goes wrong between workers from what goes wrong in one."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise PeerLost(f"an exchange among workers failed: {error}") from error
