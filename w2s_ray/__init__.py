@@ -83,7 +83,7 @@ def load(name: str, store: str | Path | None = None) -> "Loaded":
     from w2s_ray.report.frames import frames_of
     from w2s_ray.search.known_stores import store_with
     from w2s_ray.spec.sweep import DEFAULT_STORE
-    from w2s_ray.stages.store import Store
+    from w2s_ray.stages.open import open_store
 
-    folder = Store(store) if store else store_with(name, Store(DEFAULT_STORE), option="store=")
+    folder = open_store(store) if store else store_with(name, open_store(DEFAULT_STORE), option="store=")
     return frames_of(load_record(folder, load_spec(folder, name)))

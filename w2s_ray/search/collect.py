@@ -22,6 +22,7 @@ from w2s_ray.search.reading import FINISHED
 from w2s_ray.search.record import COMPLETE, FAILED, RUNNING
 from w2s_ray.search.storage import open_to_read, reading_errors
 from w2s_ray.stages.collect import Garbage, References, find_garbage, remove
+from w2s_ray.stages.object_store import ObjectStore
 from w2s_ray.stages.stage import walk
 from w2s_ray.stages.store import Store
 from w2s_ray.units import in_bytes
@@ -71,7 +72,7 @@ class Collection:
     def to_json(self) -> dict[str, object]:
         """Returns the stable form of `w2s gc --json`."""
         return {
-            "store": str(self.store.root),
+            "store": self.store.uri,
             "removed": self.removed,
             "count": len(self.garbage),
             "bytes": self.size,
@@ -84,7 +85,7 @@ class Collection:
     def to_text(self) -> str:
         """Returns the same for people, counted by kind and reason."""
         if not self.garbage:
-            return "\n".join([*self.notes, f"nothing to remove in {self.store.root}"])
+            return "\n".join([*self.notes, f"nothing to remove in {self.store.uri}"])
         groups: dict[tuple[str, str], list[int]] = defaultdict(list)
         for one in self.garbage:
             groups[one.kind, one.why].append(one.size)
@@ -104,8 +105,10 @@ def collect(store: Store, *, keep_weights: int | None = None, yes: bool = False)
 
     Raises:
         SweepInUseError: something is to be removed and a driver works in the store.
-        ValueError: a study cannot be read, so that it cannot be told what it needs.
+        ValueError: the store is in a bucket, or a study cannot be read, so that it cannot be told what it needs.
     """
+    if isinstance(store, ObjectStore):
+        raise ValueError(f"`w2s gc` works on folders only, so nothing in {store.uri} was looked at; see docs/stores.md")
     with ExitStack() as held:
         sweeps = _sweeps(store)
         if yes:

@@ -1,0 +1,92 @@
+"""What commands do with a store in a bucket, and what they refuse before any work."""
+
+from pathlib import Path
+from typing import Any
+
+import buckets
+import pytest
+
+from w2s_ray.doctor.need import Need
+from w2s_ray.doctor.store import probed, seen_from_the_driver
+from w2s_ray.doctor.store import store as look
+from w2s_ray.search.collect import collect
+from w2s_ray.search.driver import run
+from w2s_ray.search.folder import UnknownSweepError, load_spec, save_spec
+from w2s_ray.search.known_stores import remember, resume_command, store_with
+from w2s_ray.search.plan import make_plan
+from w2s_ray.spec import SpecError, Sweep
+from w2s_ray.stages.object_store import ObjectStore
+from w2s_ray.stages.open import open_store
+
+
+@pytest.fixture
+def bucket(s3: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URI of a store that was not made yet; this machine has no copy of it."""
+    buckets.use(monkeypatch, s3)
+    monkeypatch.setenv("W2S_CACHE", buckets.other_cache(str(Path("~/.cache/w2s_ray").expanduser()), f"{tmp_path}/a"))
+    monkeypatch.delenv("W2S_STUDY_URL", raising=False)
+    return f"s3://{buckets.make_bucket(s3)}/runs"
+
+
+def in_bucket(data: dict[str, Any], bucket: str, **changes: Any) -> Sweep:
+    return Sweep.model_validate({**data, "store": bucket, **changes})
+
+
+def test_a_sweep_without_a_database_is_refused_with_what_to_set(small_data: dict[str, Any], bucket: str) -> None:
+    with pytest.raises(SpecError, match=r"search.storage.*journal") as refused:
+        run(in_bucket(small_data, bucket))
+    assert "W2S_STUDY_URL" in str(refused.value)
+
+
+def test_several_workers_are_refused(
+    small_data: dict[str, Any], bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("W2S_STUDY_URL", f"sqlite:///{tmp_path}/studies.db")
+    monkeypatch.setenv("RAY_ADDRESS", "nowhere:1")  # so that this machine's CPUs are not counted
+    with pytest.raises(SpecError, match="asks for 2 workers"):
+        run(in_bucket(small_data, bucket, resources={"default": {"workers": 2}}))
+
+
+def test_a_spec_with_credentials_in_its_store_is_refused_without_telling_them(small_data: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match="s3://BUCKET/PREFIX") as refused:
+        in_bucket(small_data, "s3://key:hidden@bucket/x")
+    assert "hidden" not in str(refused.value)
+
+
+def test_a_sweep_is_found_by_its_name_from_a_machine_that_knows_the_store(
+    small_data: dict[str, Any], bucket: str, tmp_path: Path
+) -> None:
+    sweep, store = in_bucket(small_data, bucket), open_store(bucket)
+    assert make_plan(sweep, store).stored == 0
+    save_spec(store, sweep)
+    remember(store)
+    found = store_with("small", open_store(tmp_path / "here"))
+    assert found.uri == bucket
+    assert load_spec(found, "small") == sweep
+    assert resume_command("small", found) == f"w2s resume small --store {bucket}"
+    with pytest.raises(UnknownSweepError, match=f"no sweep 'other' in {bucket}; there: small"):
+        load_spec(found, "other")
+
+
+def test_gc_says_that_it_does_not_work_in_a_bucket(bucket: str) -> None:
+    with pytest.raises(ValueError, match="works on folders only"):
+        collect(open_store(bucket))
+
+
+def test_the_doctor_writes_reads_and_tries_conditions_and_leaves_nothing(bucket: str) -> None:
+    with probed(bucket) as (probe, troubles):
+        assert troubles == []
+        assert probe is not None
+        (found,) = look(Need(name="node", probe=probe))
+        assert (found.state, found.check) == ("ok", "store")
+        assert seen_from_the_driver(probe, "node") == []
+        assert len(seen_from_the_driver(probe, "another")) == 1
+    store = open_store(bucket)
+    assert isinstance(store, ObjectStore)
+    assert store.objects.listing("") == {}
+
+
+def test_the_doctor_names_a_bucket_that_is_not_there(bucket: str) -> None:
+    with probed("s3://no-such-bucket-of-ours/x") as (probe, (trouble,)):
+        assert probe is None
+        assert "no-such-bucket-of-ours" in trouble.says
