@@ -151,7 +151,7 @@ def test_a_store_that_is_gone_says_so_before_anything_is_made(
     buckets.use(monkeypatch, s3)
     monkeypatch.setenv("W2S_CACHE", str(tmp_path / "cache"))
     for place in (str(tmp_path / "nothing"), f"s3://{buckets.make_bucket(s3)}", "s3://no-such-bucket-here/x"):
-        with pytest.raises(StoreUnavailableError, match="the store .* (is gone|has no such bucket)"):
+        with pytest.raises(StoreUnavailableError, match=r"the store .* (is gone|has no such bucket)"):
             open_store(place).must_exist("making a stage")
 
 

@@ -54,7 +54,7 @@ def packed(sweep: Sweep) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def store_problem(store: str) -> Problem | None:
     """Returns why a cluster cannot use `store`; None if it may."""
-    mend = "give --store a bucket, s3://BUCKET/PREFIX, or an absolute folder that every node mounts, such as /mnt/w2s"
+    mend = "give --store an absolute folder that every node mounts (NFS, EFS, Filestore), or s3://BUCKET/PREFIX"
     if is_uri(store):
         try:
             normalised(store)

@@ -61,7 +61,7 @@ def _has(store: Store, name: str) -> bool:
 
 def _known() -> list[str]:
     try:
-        return [str(uri) for uri in json.loads(_path().read_text(encoding="utf-8"))]
+        return [uri for uri in json.loads(_path().read_text(encoding="utf-8")) if isinstance(uri, str)]
     except (OSError, ValueError, TypeError):
         return []  # never written, or not by us
 
