@@ -48,7 +48,7 @@ def test_several_workers_are_refused(
 
 
 def test_a_spec_with_credentials_in_its_store_is_refused_without_telling_them(small_data: dict[str, Any]) -> None:
-    with pytest.raises(SpecError, match="s3://BUCKET/PREFIX") as refused:
+    with pytest.raises(ValueError, match="s3://BUCKET/PREFIX") as refused:
         in_bucket(small_data, "s3://key:hidden@bucket/x")
     assert "hidden" not in str(refused.value)
 

@@ -74,12 +74,20 @@ class Objects:
         return self._found(key, lambda store: _meta(_obstore().head(store, key)))
 
     def fetch(self, key: str, path: Path) -> Meta | None:
-        """Writes an object's content into a file, in parts that are tried again one by one; None if there is none."""
-        meta = self.head(key)
-        if meta is None:
+        """Writes an object's content into a file, a large one in parts that are tried again; None if there is none."""
+
+        def first(store: Any) -> tuple[bytes, Meta]:
+            result = _obstore().get(store, key)
+            meta = _meta(result.meta)
+            return bytes(result.bytes()) if meta.size <= _PART else b"", meta
+
+        found = self._found(key, first)
+        if found is None:
             return None
+        content, meta = found
         with path.open("wb") as file:
-            for start in range(0, meta.size, _PART):
+            file.write(content)
+            for start in range(len(content), meta.size, _PART):
                 part = self._part(key, start, min(_PART, meta.size - start))
                 if part is None:
                     return None
