@@ -5,6 +5,7 @@ from typing import Any
 
 import buckets
 import pytest
+from making import stage_of
 
 from w2s_ray.doctor.need import Need
 from w2s_ray.doctor.store import probed, seen_from_the_driver
@@ -15,8 +16,14 @@ from w2s_ray.search.folder import UnknownSweepError, load_spec, save_spec
 from w2s_ray.search.known_stores import remember, resume_command, store_with
 from w2s_ray.search.plan import make_plan
 from w2s_ray.spec import SpecError, Sweep
+from w2s_ray.stages import collect_bucket
+from w2s_ray.stages.artifacts import WEIGHTS
+from w2s_ray.stages.collect import References
+from w2s_ray.stages.collect_bucket import find_garbage_in_bucket, remove_from_bucket
 from w2s_ray.stages.object_store import ObjectStore
 from w2s_ray.stages.open import open_store
+from w2s_ray.stages.stage import Stage
+from w2s_ray.stages.store import Store
 
 
 @pytest.fixture
@@ -68,9 +75,49 @@ def test_a_sweep_is_found_by_its_name_from_a_machine_that_knows_the_store(
         load_spec(found, "other")
 
 
-def test_gc_says_that_it_does_not_work_in_a_bucket(bucket: str) -> None:
-    with pytest.raises(ValueError, match="works on folders only"):
-        collect(open_store(bucket))
+def publish(store: Store, stage: Stage) -> None:
+    with store.publish(stage, "small") as draft:
+        (draft.path / WEIGHTS).write_bytes(b"weights")
+        (draft.path / "curve.jsonl").write_text('{"step": 1}\n', encoding="utf-8")
+
+
+def test_gc_finds_what_nobody_needs_and_removes_only_that(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(bucket)
+    assert isinstance(store, ObjectStore)
+    store.make()
+    needed, slim, other, unfinished = (stage_of(seed) for seed in range(4))
+    for stage in (needed, slim, other):
+        publish(store, stage)
+    store.objects.put(f"stages/{needed.address}/{'a' * 32}/{WEIGHTS}", b"of a writer that was killed")
+    store.objects.put(f"work/{other.address}/checkpoint.safetensors", b"x")
+    store.objects.put(f"work/{unfinished.address}/checkpoint.safetensors", b"x")
+    references = References(
+        needed=frozenset(stage.address for stage in (needed, slim, unfinished)),
+        without_weights=frozenset({slim.address}),
+    )
+    young = find_garbage_in_bucket(store, references)
+    assert sorted(one.kind for one in young) == ["checkpoint", "stage", "weights"]
+    monkeypatch.setattr(collect_bucket, "_DAY", -1.0)  # as if all had been there for long
+    garbage = find_garbage_in_bucket(store, references)
+    assert {one.kind for one in garbage} == {"checkpoint", "stage", "weights", "draft", "scratch"}
+    for one in garbage:
+        remove_from_bucket(store, one)
+    assert store.get(needed.address).file(WEIGHTS).read_bytes() == b"weights"
+    assert store.get(slim.address).record.dropped == (WEIGHTS,)
+    assert store.get(slim.address).curve() == [{"step": 1}]
+    assert not store.has(other.address)
+    assert store.newest_checkpoint(unfinished.address) is not None
+    assert [key for key in store.objects.listing("") if other.address in key] == []
+
+
+def test_gc_keeps_all_of_a_sweep_whose_study_is_not_found(small_data: dict[str, Any], bucket: str) -> None:
+    store = open_store(bucket)
+    save_spec(store, in_bucket(small_data, bucket))
+    publish(store, stage_of())
+    made = collect(store, yes=True)
+    assert made.garbage == ()
+    assert "all that sweep 'small' made is kept" in made.to_text()
+    assert store.has(stage_of().address)
 
 
 def test_the_doctor_writes_reads_and_tries_conditions_and_leaves_nothing(bucket: str) -> None:

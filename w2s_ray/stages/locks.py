@@ -110,14 +110,15 @@ class ObjectLock:
     def _is_gone(self, owner: Owner, meta: Meta) -> bool:
         if owner.host == self._me.host and not is_alive(owner.pid):
             return True
-        return self._now() - meta.modified > EXPIRY
+        return server_time(self._objects) - meta.modified > EXPIRY
 
-    def _now(self) -> float:
-        """Returns the time by the server's clock, which no machine's own need agree with."""
-        key = f"clock/{self._me.host}-{self._me.pid}"
-        self._objects.put(key, b"")
-        meta = self._objects.head(key)
-        return meta.modified if meta else 0.0
+
+def server_time(objects: Objects) -> float:
+    """Returns the seconds since 1970 by the server's clock, with which no machine's own need agree."""
+    key = f"clock/{socket.gethostname()}-{os.getpid()}"
+    objects.put(key, b"")
+    meta = objects.head(key)
+    return meta.modified if meta else 0.0
 
 
 def is_alive(pid: int) -> bool:

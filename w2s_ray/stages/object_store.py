@@ -73,7 +73,7 @@ class RemoteStage(StoredStage):
 
     def _fetch(self, name: str, draft: Path) -> None:
         address = self.record.address
-        if self.store.objects.fetch(f"stages/{address}/{_attempt_in(self.content)}/{name}", draft) is not None:
+        if self.store.objects.fetch(f"stages/{address}/{attempt_in(self.content)}/{name}", draft) is not None:
             return
         if self.store.objects.get(_marker(address)) != self.content:
             self.store.forget(address)
@@ -133,7 +133,7 @@ class ObjectStore(Store):
                 if content is None:
                     return None
                 try:
-                    record = _record_in(content, address)
+                    record = record_in(content, address)
                 except DamageError as damage:
                     self.put_aside(address, content, str(damage))
                     return None
@@ -246,13 +246,15 @@ def _marker(address: str) -> str:
     return f"stages/{address}/{RECORD}"
 
 
-def _record_in(content: bytes, address: str) -> StageRecord:
+def record_in(content: bytes, address: str) -> StageRecord:
+    """Returns what a stage.json says. Raises DamageError."""
     record = StageRecord.from_json(content, address)
-    _attempt_in(content)
+    attempt_in(content)
     return record
 
 
-def _attempt_in(content: bytes) -> str:
+def attempt_in(content: bytes) -> str:
+    """Returns which files are those of a stage.json. Raises DamageError."""
     attempt = json.loads(content).get("attempt")
     if not isinstance(attempt, str) or not attempt.isalnum():
         raise DamageError(f"does not say in its {RECORD} which files are its own")
@@ -261,7 +263,7 @@ def _attempt_in(content: bytes) -> str:
 
 def _whole(content: bytes | None, address: str) -> StageRecord | None:
     try:
-        return None if content is None else _record_in(content, address)
+        return None if content is None else record_in(content, address)
     except DamageError:
         return None
 
