@@ -68,7 +68,7 @@ def load(name: str, store: str | Path | None = None) -> "Loaded":
 
     Args:
         name: of the sweep, as its spec says.
-        store: folder of all results, or a bucket's URI; by default as for the commands: `w2s-runs` in the current directory, or, where
+        store: folder of all results, or a bucket's URI; by default as for the commands: `w2s-runs` here, or, where
             that has no such sweep, the only store used before on this machine that has it.
 
     Raises:
