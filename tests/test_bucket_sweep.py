@@ -22,6 +22,7 @@ from w2s_ray.stages.open import open_store
 pytestmark = pytest.mark.slow
 
 _STAGES_BEFORE_THE_KILL = 8
+_OBJECTS = 100 * 2**20  # bytes of object store, which stays all but empty
 
 
 @pytest.fixture
@@ -36,6 +37,34 @@ def stored(store: ObjectStore) -> set[str]:
 
 def outcome(record: SweepRecord) -> list[tuple[Any, ...]]:
     return [(t.number, t.method, t.state, dict(t.params), dict(t.values), dict(t.stages)) for t in record.trials]
+
+
+def test_nodes_that_share_no_disk_share_a_sweep_in_a_bucket(
+    small_data: dict[str, Any], tmp_path: Path, s3: int, monkeypatch: pytest.MonkeyPatch, mark: str
+) -> None:
+    from ray.cluster_utils import Cluster
+
+    real = str(Path("~/.cache/w2s_ray").expanduser())
+    buckets.use(monkeypatch, s3)
+    uri = f"s3://{buckets.make_bucket(s3)}/runs"
+    monkeypatch.setenv("W2S_STUDY_URL", f"sqlite:///{tmp_path}/studies.db")
+    monkeypatch.setenv("W2S_CACHE", buckets.other_cache(real, f"{tmp_path}/driver"))
+    (tmp_path / "small.yaml").write_text(yaml.dump(Sweep.model_validate(small_data)), encoding="utf-8")
+    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": _OBJECTS}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        for name in ("one", "two"):
+            own = {"W2S_CACHE": buckets.other_cache(real, f"{tmp_path}/{name}")}
+            cluster.add_node(num_cpus=2, object_store_memory=_OBJECTS, env_vars=own)
+        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+        driver = start_driver(tmp_path, mark, "run", "small.yaml", "--store", uri, log="driver")
+        assert driver.wait() == 0, (tmp_path / "driver.err").read_text(encoding="utf-8")
+    finally:
+        cluster.shutdown()
+    assert len(list((tmp_path / "driver").glob("stores/*/sweeps/small/report/report.json"))) == 1
+    copies = {name: set(map(str, (tmp_path / name).glob("stores/*/stages/*/*.parquet"))) for name in ("one", "two")}
+    assert all(copies.values()), copies
+    assert not list((tmp_path / "driver").glob("stores/*/work/*/checkpoints"))
 
 
 def test_a_sweep_in_a_bucket_is_killed_and_ends_elsewhere_as_if_it_had_not_been(
