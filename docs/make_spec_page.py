@@ -68,7 +68,7 @@ name. In Python `w2s_ray.spec.yaml.load_all(path).sweeps` are the sweeps, for `w
 
 MEANING: Mapping[str, str] = {
     "Sweep.seeds": "each trains its own weak supervisor, ceiling and student",
-    "Sweep.store": "folder of all results; `--store` wins over it",
+    "Sweep.store": "folder of all results, or a bucket's URI; `--store` wins over it",
     "Sweep.space": "parameter to what it may be; see the README for the parameters of each method",
     "Sweep.pairings": "who supervises whom",
     "Sweep.models": "name in this sweep to model",

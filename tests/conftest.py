@@ -103,3 +103,12 @@ def disk_of(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     for folder in folders:
         if folder.is_mount():
             subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[int]:
+    """The port of a server that speaks S3."""
+    from buckets import serving
+
+    with serving() as port:
+        yield port

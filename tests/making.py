@@ -9,13 +9,20 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
 
+from w2s_ray.spec import Loss, Training
 from w2s_ray.stages.artifacts import EXAMPLES
 from w2s_ray.stages.finetune import SUMMARY, train_stage
 from w2s_ray.stages.hint import hint_stage
 from w2s_ray.stages.run import _examples, _features
-from w2s_ray.stages.stage import ExtractFeatures, Hint, LoadExamples, Stage
+from w2s_ray.stages.stage import ExtractFeatures, Finetune, Hint, LoadExamples, ModelIdentity, Stage
 from w2s_ray.stages.store import Store
 from w2s_ray.training.worker import Worker
+
+
+def stage_of(seed: int = 0) -> Stage:
+    """Returns a stage that trains nothing; stages of two seeds have two addresses."""
+    model = ModelIdentity(weights="w", depth=1, pooling="mean", max_length=8)
+    return Stage(Finetune(model=model, train="head", half="weak", loss=Loss(), training=Training(), seed=seed))
 
 
 def make(stage: Stage, store: Store) -> None:

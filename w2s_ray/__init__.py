@@ -68,7 +68,7 @@ def load(name: str, store: str | Path | None = None) -> "Loaded":
 
     Args:
         name: of the sweep, as its spec says.
-        store: folder of all results; by default as for the commands: `w2s-runs` in the current directory, or, where
+        store: folder of all results, or a bucket's URI; by default as for the commands: `w2s-runs` here, or, where
             that has no such sweep, the only store used before on this machine that has it.
 
     Raises:
@@ -83,7 +83,7 @@ def load(name: str, store: str | Path | None = None) -> "Loaded":
     from w2s_ray.report.frames import frames_of
     from w2s_ray.search.known_stores import store_with
     from w2s_ray.spec.sweep import DEFAULT_STORE
-    from w2s_ray.stages.store import Store
+    from w2s_ray.stages.open import open_store
 
-    folder = Store(store) if store else store_with(name, Store(DEFAULT_STORE), option="store=")
+    folder = open_store(store) if store else store_with(name, open_store(DEFAULT_STORE), option="store=")
     return frames_of(load_record(folder, load_spec(folder, name)))

@@ -50,7 +50,7 @@ StoreOption = Annotated[
     str | None,
     typer.Option(
         "--store",
-        help=f"Folder of all results. Default: the spec's `store`, which is {DEFAULT_STORE}.",
+        help=f"Folder of all results, or a bucket's URI. Default: the spec's `store`, which is {DEFAULT_STORE}.",
         show_default=False,
     ),
 ]
@@ -128,7 +128,7 @@ def resume(
 
         folder = store_of(name, store)
         several = kept(folder, name) or Several(name, (load_spec(folder, name),))
-        run_sweeps(with_options(several, str(folder.root), trials), None, take_over)
+        run_sweeps(with_options(several, folder.uri, trials), None, take_over)
 
 
 @app.command(epilog="Example: w2s status quickstart --json")

@@ -27,9 +27,15 @@ def test_a_job_carries_the_package_and_the_same_spec(small: Sweep) -> None:
     assert not Path(runtime_env["working_dir"]).exists()
 
 
-@pytest.mark.parametrize("store", ["w2s-runs", "~/runs", "s3://bucket/runs"])
+@pytest.mark.parametrize("store", ["w2s-runs", "~/runs"])
 def test_a_store_that_nodes_would_not_share_is_refused(small: Sweep, store: str) -> None:
     assert "give --store an absolute folder that every node mounts" in problems(replace(small, store=store))
+
+
+@pytest.mark.parametrize("store", ["/mnt/w2s", "s3://bucket/runs", "gs://bucket/runs"])
+def test_a_store_that_all_nodes_reach_goes_along(small: Sweep, store: str) -> None:
+    with packed(replace(small, store=store)) as (entrypoint, _):
+        assert entrypoint
 
 
 def test_a_file_of_this_machine_is_refused(small: Sweep) -> None:

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from making import stage_of
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from tests.stages.test_broker import student
-from tests.stages.test_store import stage_of
 from tests.test_cli import w2s
 from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.search.collect import collect, read_mentions

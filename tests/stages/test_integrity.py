@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from making import stage_of
 from safetensors.numpy import save_file
 
 from tests.stages.test_broker import starts, student
-from tests.stages.test_store import stage_of
 from w2s_ray.spec import Sweep, replace
 from w2s_ray.stages import integrity
 from w2s_ray.stages.artifacts import Predictions

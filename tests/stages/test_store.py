@@ -5,15 +5,9 @@ import multiprocessing
 from pathlib import Path
 
 import pytest
+from making import stage_of
 
-from w2s_ray.spec import Loss, Training
-from w2s_ray.stages.stage import Finetune, ModelIdentity, Stage
 from w2s_ray.stages.store import Store
-
-
-def stage_of(seed: int = 0) -> Stage:
-    model = ModelIdentity(weights="w", depth=1, pooling="mean", max_length=8)
-    return Stage(Finetune(model=model, train="head", half="weak", loss=Loss(), training=Training(), seed=seed))
 
 
 def test_a_published_stage_is_found_with_its_numbers_and_files(tmp_path: Path) -> None:

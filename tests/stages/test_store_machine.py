@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from making import stage_of
 
-from tests.stages.test_store import stage_of
 from w2s_ray.stages.artifacts import CURVE, WEIGHTS
 from w2s_ray.stages.collect import References, find_garbage, remove, tidy
 from w2s_ray.stages.errors import DamagedStageError

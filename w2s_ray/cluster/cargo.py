@@ -14,7 +14,7 @@ from typing import Any
 
 import w2s_ray
 from w2s_ray.assets import ASSETS, is_local
-from w2s_ray.secrets import without_secrets
+from w2s_ray.bucket_uri import is_uri, normalised
 from w2s_ray.spec import Problem, SpecError, Sweep, yaml
 from w2s_ray.spec.problems import Place
 from w2s_ray.spec.several import Several
@@ -60,9 +60,13 @@ def taking_over(is_meant: bool) -> list[str]:
 
 def store_problem(store: str) -> Problem | None:
     """Returns why a cluster cannot use `store`; None if it may."""
-    mend = "give --store an absolute folder that every node mounts (NFS, EFS, Filestore), such as /mnt/w2s"
-    if "://" in store:
-        return Problem(("store",), f"a store is a folder, got {without_secrets(store)!r}", mend)
+    mend = "give --store an absolute folder that every node mounts (NFS, EFS, Filestore), or s3://BUCKET/PREFIX"
+    if is_uri(store):
+        try:
+            normalised(store)
+        except ValueError as error:
+            return Problem(("store",), str(error), mend)
+        return None
     if not store.startswith("/"):
         return Problem(("store",), f"{store!r} would be another folder on every node", mend)
     return None

@@ -12,6 +12,7 @@ from w2s_ray.commands.finding import load_spec_file, with_options
 from w2s_ray.commands.saying import console, show
 from w2s_ray.spec import Sweep
 from w2s_ray.spec.sweep import DEFAULT_STORE
+from w2s_ray.stages.open import absolute_place
 
 if TYPE_CHECKING:
     from w2s_ray.doctor.finding import Finding
@@ -43,6 +44,6 @@ def _here(sweeps: tuple[Sweep, ...], store: str | None, cluster: Path | None) ->
     is_cluster = bool(os.environ.get("RAY_ADDRESS"))
     placed = tuple(with_absolute_paths(sweep) for sweep in sweeps)
     named = placed[0].store if placed else store or (None if is_cluster else DEFAULT_STORE)
-    where = str(Path(named).expanduser().resolve()) if named else None
+    where = absolute_place(named) if named else None
     with redirect_stdout(sys.stderr):  # Ray prints there that a node died, and --json is read by programs
         return examine(Request(placed, where, cluster, is_cluster))

@@ -7,6 +7,7 @@ from typing import Any
 from w2s_ray.spec import Search, Sweep, replace, yaml
 from w2s_ray.spec.several import Several
 from w2s_ray.spec.sweep import DEFAULT_STORE
+from w2s_ray.stages.open import open_store
 from w2s_ray.stages.store import Store
 
 
@@ -43,7 +44,7 @@ def _with_options(sweep: Sweep, store: str | None, trials: int | None) -> Sweep:
 
 def store_here(store: str | None) -> Store:
     """Returns the store that was named, or the default one of this directory."""
-    return Store(store or DEFAULT_STORE)
+    return open_store(store or DEFAULT_STORE)
 
 
 def record_of(name: str, store: str | None) -> Any:
@@ -72,8 +73,8 @@ def store_of(name: str, store: str | None) -> Store:
 
     here = store_here(store)
     found = here if store else store_with(name, here)
-    if found.root != here.root:
-        print(f"store: {found.root}", file=sys.stderr)
+    if found.uri != here.uri:
+        print(f"store: {found.uri}", file=sys.stderr)
     return found
 
 
@@ -82,6 +83,6 @@ def mention_other_stores(several: Several) -> None:
     from w2s_ray.search.known_stores import stores_with
     from w2s_ray.search.several import names_in
 
-    here, name = Store(several.sweeps[0].store), several.name
+    here, name = open_store(several.sweeps[0].store), several.name
     for other in [] if name in names_in(here) else stores_with(name, but=here)[:1]:
-        print(f"a sweep {name!r} is in {other.root} too; --store {other.root} carries on there", file=sys.stderr)
+        print(f"a sweep {name!r} is in {other.uri} too; --store {other.uri} carries on there", file=sys.stderr)

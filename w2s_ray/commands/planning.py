@@ -9,7 +9,7 @@ from w2s_ray.commands.saying import console, show
 from w2s_ray.spec import Sweep, yaml
 from w2s_ray.spec.cluster import Cluster
 from w2s_ray.spec.several import Several
-from w2s_ray.stages.store import Store
+from w2s_ray.stages.open import open_store
 
 if TYPE_CHECKING:  # what a command does not need is not imported before it speaks
     from w2s_ray.planning.memory import Need
@@ -44,7 +44,7 @@ def _show_one(sweep: Sweep, cluster: Cluster | None, as_json: bool) -> None:
     from w2s_ray.planning.outlook import plan_on
     from w2s_ray.search.plan import make_plan
 
-    store = Store(sweep.store)
+    store = open_store(sweep.store)
     made, needs = make_plan(sweep, store), needs_of(sweep, cluster)
     on_cluster = plan_on(sweep, store, cluster) if cluster else None
     if as_json:

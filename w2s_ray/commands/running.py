@@ -11,7 +11,7 @@ from w2s_ray.commands.saying import console, fail
 from w2s_ray.search.signals import INTERRUPTED, orderly_interrupts
 from w2s_ray.secrets import redacted
 from w2s_ray.spec.several import Several
-from w2s_ray.stages.store import Store
+from w2s_ray.stages.open import open_store
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def run_sweeps(several: Several, warm_start: str | None, take_over: bool) -> Non
     from w2s_ray.search.driver import run as run_sweep
     from w2s_ray.search.known_stores import resume_command
 
-    again = resume_command(sweep.name, Store(sweep.store))
+    again = resume_command(sweep.name, open_store(sweep.store))
     try:
         print_report(answers(run_sweep(sweep, warm_start=warm_start, take_over=take_over)), console())
     except KeyboardInterrupt:
@@ -68,7 +68,7 @@ def _run_several(several: Several, take_over: bool) -> None:
     from w2s_ray.search.in_order import run_in_order
     from w2s_ray.search.known_stores import resume_command
 
-    again = resume_command(several.name, Store(several.sweeps[0].store))
+    again = resume_command(several.name, open_store(several.sweeps[0].store))
     reports, failed = list[Report](), list[str]()
     try:
         for sweep, ended in run_in_order(several, take_over=take_over):

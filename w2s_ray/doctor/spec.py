@@ -10,7 +10,7 @@ from w2s_ray.search.forecast import free_bytes
 from w2s_ray.search.plan import Plan, make_plan
 from w2s_ray.spec import Resources, Sweep, replace
 from w2s_ray.spec.resources import amount_in_words, in_words
-from w2s_ray.stages.store import Store
+from w2s_ray.stages.open import open_store
 from w2s_ray.units import in_bytes
 
 _LITTLE = 10**9  # bytes
@@ -20,7 +20,7 @@ def disk_of_the_store(request: Request) -> list[Finding]:
     """Whether the store's disk has room for what the plan says is left to do."""
     if request.store is None:
         return []
-    store = Store(request.store)
+    store = open_store(request.store)
     try:
         plans = [make_plan(sweep, store) for sweep in request.sweeps]
     except (ValueError, LookupError) as error:

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from w2s_ray.bucket_uri import is_uri
+from w2s_ray.doctor import bucket
 from w2s_ray.doctor.bounded import PATIENCE, within
 from w2s_ray.doctor.finding import Finding, ok, problem, warning
 from w2s_ray.doctor.need import Need, Probe
@@ -34,7 +36,7 @@ def probed(root: str) -> Iterator[tuple[Probe | None, list[Finding]]]:
     with ExitStack() as stack:
         probe, troubles = None, list[Finding]()
         try:
-            probe = within(PATIENCE, lambda: _put(root, stack))
+            probe = within(PATIENCE, lambda: bucket.put(root, stack) if is_uri(root) else _put(root, stack))
         except OSError as error:
             troubles = [_unusable(root, error)]
         yield probe, troubles
@@ -44,6 +46,8 @@ def store(need: Need) -> list[Finding]:
     """Whether the store can be read and written here, and is the driver's."""
     if need.probe is None:
         return []
+    if is_uri(need.probe.folder):
+        return _in_bucket(need, need.probe.folder)
     folder = Path(need.probe.folder)
     try:
         return _looked(need, folder) or [ok("store", f"{folder.parent}: read, written and locked")]
@@ -53,6 +57,8 @@ def store(need: Need) -> list[Finding]:
 
 def seen_from_the_driver(probe: Probe, name: str) -> list[Finding]:
     """Returns what is wrong with what the machine called `name` wrote into the store, as the driver reads it."""
+    if is_uri(probe.folder):
+        return bucket.seen_from_the_driver(probe, name)
     path = Path(probe.folder) / f"{_FROM}{name}"
     try:
         if path.read_text(encoding="ascii").startswith(probe.word):
@@ -61,6 +67,13 @@ def seen_from_the_driver(probe: Probe, name: str) -> list[Finding]:
     except FileNotFoundError:
         says = "what this node writes does not arrive at the driver"
     return [problem("store", f"{says} ({path.parent.parent})", _MOUNT)]
+
+
+def _in_bucket(need: Need, folder: str) -> list[Finding]:
+    try:
+        return bucket.looked(need)
+    except OSError as error:
+        return [_unusable(folder.rpartition("/")[0], error)]
 
 
 def _put(root: str, stack: ExitStack) -> Probe:

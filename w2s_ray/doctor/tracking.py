@@ -9,6 +9,7 @@ from w2s_ray.doctor.finding import Finding, advised, first_line, ok, problem, wa
 from w2s_ray.doctor.request import Request
 from w2s_ray.secrets import without_secrets
 from w2s_ray.spec import Sweep
+from w2s_ray.stages.open import open_store
 from w2s_ray.stages.store import Store
 from w2s_ray.tracking.location import is_served, sqlite_file, tracking_uri
 
@@ -27,7 +28,7 @@ def mlflow(request: Request) -> list[Finding]:
 
 def study(request: Request) -> list[Finding]:
     """Whether the study of each sweep can be read, and nobody else works on it."""
-    return [_study_of(sweep, Store(request.store)) for sweep in request.sweeps if request.store is not None]
+    return [_study_of(sweep, open_store(request.store)) for sweep in request.sweeps if request.store is not None]
 
 
 def _uris(request: Request) -> list[str]:
@@ -35,7 +36,7 @@ def _uris(request: Request) -> list[str]:
         return []
     tracked = [sweep for sweep in request.sweeps if sweep.tracking.enabled]
     wanted = tracked if request.sweeps else [None]
-    return list(dict.fromkeys(tracking_uri(sweep, Store(request.store)) for sweep in wanted))
+    return list(dict.fromkeys(tracking_uri(sweep, open_store(request.store)) for sweep in wanted))
 
 
 def _mlflow_at(uri: str) -> Finding:

@@ -4,7 +4,6 @@
 inputs in the store, in this process.
 """
 
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -42,7 +41,7 @@ def trained_weights(stage: Stage, store: Store, say: Callable[[str], None]) -> d
         try:
             train_stage(stage, store, Path(folder), Worker(device=_device(stage)), lambda row: None)
         finally:
-            shutil.rmtree(store.work(stage.address), ignore_errors=True)  # its checkpoints; the stage is finished
+            store.drop_work(stage.address)  # its checkpoints; the stage is finished
         again: dict[str, Tensor] = load_file(Path(folder) / WEIGHTS)
         return again
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from w2s_ray.planning.outlook import SIZES, ClusterPlan, Outlook, plan_on
 from w2s_ray.spec.cluster import Cluster
 from w2s_ray.spec.several import Several
-from w2s_ray.stages.store import Store
+from w2s_ray.stages.open import open_store
 from w2s_ray.units import in_time
 
 
@@ -60,6 +60,8 @@ def _cell(seconds: float, cost: float) -> str:
 def plan_all_on(several: Several, cluster: Cluster, but: Mapping[str, str]) -> SeveralOnCluster:
     """Schedules every sweep but those named in `but`, which cannot be laid out. Raises as `plan_on`."""
     plans = {
-        sweep.name: plan_on(sweep, Store(sweep.store), cluster) for sweep in several.sweeps if sweep.name not in but
+        sweep.name: plan_on(sweep, open_store(sweep.store), cluster)
+        for sweep in several.sweeps
+        if sweep.name not in but
     }
     return SeveralOnCluster(plans, cluster.currency)

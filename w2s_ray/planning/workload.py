@@ -53,7 +53,7 @@ def plan_work(sweep: Sweep, store: Store, cluster: Cluster) -> Planned:
     parts = Parts(sweep)
     graphs = [stages_of(parts, experiment) for experiment in open_experiments(parts, store)]
     goes = _goes(walk(*(stage for graph in graphs for of_role in graph.values() for stage in of_role)))
-    stored = {stage.address: store.read(stage.address) for go in goes for stage in go}
+    stored = store.read_all(stage.address for go in goes for stage in go)
     records = {address: one.record for address, one in stored.items() if one is not None}
     missing = [left for go in goes if (left := [stage for stage in go if stage.address not in records])]
     times = Times(sweep, cluster, _measured(goes, records))
@@ -67,6 +67,7 @@ def plan_work(sweep: Sweep, store: Store, cluster: Cluster) -> Planned:
 def open_experiments(parts: Parts, store: Store) -> list[Experiment]:
     """Returns the trials without a result: as they were asked, the defaults, and a random draw for each further one."""
     sweep = parts.sweep
+    store.fetch_sweep(sweep.name)
     record = read_record(store, sweep, study_names(parts))
     finished = {trial.number for trial in record.trials if trial.state in ENDED}
     known = known_experiments(record)

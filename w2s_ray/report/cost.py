@@ -53,11 +53,10 @@ def _with_inputs(record: SweepRecord, addresses: Iterable[str]) -> dict[str, Sta
     found: dict[str, StageRecord] = {}
     open_ends = list(addresses)
     while open_ends:
-        address = open_ends.pop()
-        stage = None if address in found else record.store.read(address)
-        if stage is not None:
-            found[address] = stage.record
-            open_ends += stage.record.inputs
+        stored = record.store.read_all(address for address in open_ends if address not in found)
+        new = {address: one.record for address, one in stored.items() if one is not None}
+        found.update(new)
+        open_ends = [address for one in new.values() for address in one.inputs]
     return found
 
 

@@ -17,11 +17,13 @@ from w2s_ray.methods import Parts, plan_stages
 from w2s_ray.search.confirmation import confirmations_in
 from w2s_ray.search.folder import load_spec, study_place
 from w2s_ray.search.lease import SweepInUseError, lease
-from w2s_ray.search.place import Place
+from w2s_ray.search.place import Database, Place
 from w2s_ray.search.reading import FINISHED
 from w2s_ray.search.record import COMPLETE, FAILED, RUNNING
 from w2s_ray.search.storage import open_to_read, reading_errors
 from w2s_ray.stages.collect import Garbage, References, find_garbage, remove
+from w2s_ray.stages.collect_bucket import find_garbage_in_bucket, remove_from_bucket
+from w2s_ray.stages.object_store import ObjectStore
 from w2s_ray.stages.stage import walk
 from w2s_ray.stages.store import Store
 from w2s_ray.units import in_bytes
@@ -71,7 +73,7 @@ class Collection:
     def to_json(self) -> dict[str, object]:
         """Returns the stable form of `w2s gc --json`."""
         return {
-            "store": str(self.store.root),
+            "store": self.store.uri,
             "removed": self.removed,
             "count": len(self.garbage),
             "bytes": self.size,
@@ -84,7 +86,7 @@ class Collection:
     def to_text(self) -> str:
         """Returns the same for people, counted by kind and reason."""
         if not self.garbage:
-            return "\n".join([*self.notes, f"nothing to remove in {self.store.root}"])
+            return "\n".join([*self.notes, f"nothing to remove in {self.store.uri}"])
         groups: dict[tuple[str, str], list[int]] = defaultdict(list)
         for one in self.garbage:
             groups[one.kind, one.why].append(one.size)
@@ -112,10 +114,10 @@ def collect(store: Store, *, keep_weights: int | None = None, yes: bool = False)
             for name in sweeps:
                 held.enter_context(lease(store, name))
         references, notes = refer(store, keep_weights)
-        garbage = find_garbage(store, references)
+        garbage = _found(store, references)
         for one in garbage if yes else ():
             _must_be_alone(store, sweeps)
-            remove(store, one)
+            _remove(store, one)
     return Collection(store, tuple(garbage), yes, tuple(notes))
 
 
@@ -125,7 +127,12 @@ def refer(store: Store, keep_weights: int | None = None) -> tuple[References, li
     keepers: dict[str, str] = {}
     mentions: list[Mention] = []
     for name in _sweeps(store):
-        for mention in read_mentions(study_place(store, name)):
+        store.fetch_sweep(name)
+        place = study_place(store, name)
+        found = read_mentions(place)
+        if not found and (isinstance(place, Database) or isinstance(store, ObjectStore)):
+            keepers[name] = f"no trial of it is found in {place}"  # perhaps it is in another database
+        for mention in found:
             mentions.append(mention)
             if mention.state in FINISHED and not mention.stages:
                 keepers[name] = "its study does not say which stages a trial had"
@@ -211,7 +218,19 @@ def _students(mentions: Iterable[Mention], *, pruned: bool) -> frozenset[str]:
     return frozenset(a for m in mentions if (m.state == TrialState.PRUNED) == pruned for a in m.students)
 
 
+def _found(store: Store, references: References) -> list[Garbage]:
+    if isinstance(store, ObjectStore):
+        return find_garbage_in_bucket(store, references)
+    return find_garbage(store, references)
+
+
+def _remove(store: Store, one: Garbage) -> None:
+    remove_from_bucket(store, one) if isinstance(store, ObjectStore) else remove(store, one)
+
+
 def _sweeps(store: Store) -> list[str]:
+    if isinstance(store, ObjectStore):
+        return store.objects.folders("sweeps/")
     folder = store.root / "sweeps"
     return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 

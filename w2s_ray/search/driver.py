@@ -26,6 +26,7 @@ from w2s_ray.report import write_report
 from w2s_ray.search.budget import Allowance
 from w2s_ray.search.folder import LiveRecord, load_record, save_spec, study_place
 from w2s_ray.search.fresh_seeds import confirm, unconfirmed
+from w2s_ray.search.in_bucket import must_suit
 from w2s_ray.search.known_stores import remember, resume_command
 from w2s_ray.search.lease import lease
 from w2s_ray.search.naming import load_names
@@ -34,6 +35,7 @@ from w2s_ray.search.plan import make_plan
 from w2s_ray.search.progress import Progress
 from w2s_ray.search.reading import FINISHED
 from w2s_ray.search.record import COMPLETE, SweepRecord
+from w2s_ray.search.sending import sent
 from w2s_ray.search.signals import orderly_interrupts, signals_kept
 from w2s_ray.search.study import Outcome, Study
 from w2s_ray.search.watch import watched
@@ -41,11 +43,15 @@ from w2s_ray.spec import Problem, Resources, SpecError, Sweep, replace
 from w2s_ray.spec.resources import amount_in_words
 from w2s_ray.stages.collect import tidy
 from w2s_ray.stages.errors import cause_of, store_errors
+from w2s_ray.stages.object_store import ObjectStore
+from w2s_ray.stages.open import absolute_place, open_store
 from w2s_ray.stages.spent import Meter
 from w2s_ray.stages.stage import walk
 from w2s_ray.stages.store import Store
 from w2s_ray.tracking import BackgroundTracker, tracking_uri
+from w2s_ray.tracking.location import default_uri
 
+_log = logging.getLogger("w2s_ray.search")
 _DRAIN_SECONDS = 15.0
 _LAST_PROJECTION_SECONDS = 8.0
 _PROCESS_DEATHS = 10  # of one trial's thin actor: it holds nothing, so it is simply started again
@@ -74,7 +80,7 @@ def run(
         The sweep as study and store hold it at the end.
 
     Raises:
-        SpecError: a stage asks for more than this machine has.
+        SpecError: a stage asks for more than this machine has, or the sweep for what a store in a bucket cannot give.
         SweepInUseError: another driver works on it.
         AssetError: a pretrained model or dataset cannot be had.
         SweepFailedError: too many trials failed in a row, or the store is full or gone.
@@ -85,18 +91,20 @@ def run(
     sweep = with_absolute_paths(sweep)
     if not os.environ.get("RAY_ADDRESS"):
         sweep = _fitted_to_this_machine(sweep)
-    parts, store = Parts(sweep), Store(sweep.store)
+    parts, store = Parts(sweep), open_store(sweep.store)
     stopping = "[yellow]stopping[/yellow]: saving checkpoints; again to stop now"
     with orderly_interrupts(lambda: progress.say(stopping)), lease(store, sweep.name, take_over=take_over):
         with store_errors(store.root, "opening the study"):
+            must_suit(store, sweep)
             save_spec(store, sweep)
             remember(store)
             shutil.rmtree(_scratch(store, sweep.name), ignore_errors=True)  # of a driver that was killed
             study = _open_study(parts, store, progress, warm_start)
+            store.send_sweep(sweep.name)  # what finds the study again is known before anything is in it
             live = LiveRecord(study, store)
         progress.plan(make_plan(sweep, store))
         allowance = _allowance(sweep, store, study)
-        with _tracking(sweep, store) as tracker:
+        with sent(store, sweep.name), _tracking(sweep, store) as tracker:
             if allowance.refusal() is None and (not study.finished or unconfirmed(live.now())):
                 _fetch_assets(parts, store)
                 _search(parts, store, study, live, progress, tracker, allowance)
@@ -111,7 +119,7 @@ def run(
 def _open_study(parts: Parts, store: Store, progress: Progress, warm_start: str | None) -> Study:
     sweep = parts.sweep
     if warm_start and not load_names(store.sweep_folder(warm_start)):
-        raise ValueError(f"no sweep {warm_start!r} to start from in {store.root}; there: {', '.join(store.sweeps())}")
+        raise ValueError(f"no sweep {warm_start!r} to start from in {store.uri}; there: {', '.join(store.sweeps())}")
     other = (study_place(store, warm_start), warm_start) if warm_start else None
     had_one = bool(load_names(store.sweep_folder(sweep.name)))
     place = study_place(store, sweep.name, sweep.search.storage)
@@ -147,7 +155,9 @@ def _say_what_is_left_out(record: SweepRecord, study: Study, allowance: Allowanc
 def _fetch_assets(parts: Parts, store: Store) -> None:
     """Downloads what unfinished stages read, before Ray starts, so that progress and errors are seen at once."""
     fresh = plan_stages(parts.with_fresh_seeds()) if parts.sweep.search.confirm else []
-    missing = [stage for stage in walk(*plan_stages(parts), *fresh) if not store.has(stage.address)]
+    planned = list(walk(*plan_stages(parts), *fresh))
+    stored = store.read_all(stage.address for stage in planned)
+    missing = [stage for stage in planned if stored[stage.address] is None]
     sources = (
         (one.execution.source, one.execution.revision, one.kind != "examples")
         for one in missing
@@ -276,7 +286,7 @@ def _make_missing(parts: Parts, record: SweepRecord, progress: Progress) -> None
     """Makes again what finished trials refer to and the store has lost, or has put aside because it was damaged."""
     complete = [trial for trial in record.trials if trial.state == COMPLETE]
     wanted = {address for trial in complete for of_role in trial.stages.values() for address in of_role}
-    missing = {address for address in wanted if not record.store.has(address)}
+    missing = {address for address, stored in record.store.read_all(wanted).items() if stored is None}
     if not missing:
         return
     experiments = (Experiment(t.number, t.pairing, t.method, t.params, t.default) for t in complete)
@@ -323,6 +333,8 @@ def _ray(progress: Progress, again: str) -> Iterator[Any]:
 
 @contextmanager
 def _tracking(sweep: Sweep, store: Store) -> Iterator[BackgroundTracker]:
+    if isinstance(store, ObjectStore) and tracking_uri(sweep, store) == default_uri(store):
+        _log.warning("MLflow's sqlite file cannot be in %s; it is in %s, on this machine", store.uri, store.root)
     tracker = BackgroundTracker(tracking_uri(sweep, store), sweep, store)
     try:
         yield tracker
@@ -338,7 +350,7 @@ def with_absolute_paths(sweep: Sweep) -> Sweep:
 
     task = replace(sweep.task, source=absolute(sweep.task.source), test_source=absolute(sweep.task.test_source))
     models = {name: replace(model, source=absolute(model.source)) for name, model in sweep.models.items()}
-    return replace(sweep, task=task, models=models, store=str(Path(sweep.store).expanduser().resolve()))
+    return replace(sweep, task=task, models=models, store=absolute_place(sweep.store))
 
 
 def _fitted_to_this_machine(sweep: Sweep) -> Sweep:

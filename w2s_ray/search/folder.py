@@ -65,14 +65,16 @@ def save_spec(store: Store, sweep: Sweep) -> None:
     draft = path.with_suffix(f".{os.getpid()}.tmp")
     draft.write_text(yaml.dump(sweep), encoding="utf-8")
     draft.replace(path)
+    store.send_sweep(sweep.name)
 
 
 def load_spec(store: Store, name: str) -> Sweep:
     """Returns the spec kept with the study. Raises UnknownSweepError if there is none."""
+    store.fetch_sweep(name)
     path = store.sweep_folder(name) / "sweep.yaml"
     if not path.is_file():
         known = ", ".join(store.sweeps()) or "none"
-        raise UnknownSweepError(f"no sweep {name!r} in {store.root}; there: {known}. Is --store right?")
+        raise UnknownSweepError(f"no sweep {name!r} in {store.uri}; there: {known}. Is --store right?")
     return yaml.load(path)
 
 

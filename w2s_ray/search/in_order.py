@@ -13,7 +13,7 @@ from w2s_ray.search.several import keep
 from w2s_ray.spec import Sweep
 from w2s_ray.spec.several import Several
 from w2s_ray.stages.errors import MissingStageError
-from w2s_ray.stages.store import Store
+from w2s_ray.stages.open import open_store
 
 ITS_OWN = (AssetError, MissingStageError, SweepFailedError, SweepInUseError, ValueError)
 """Errors that are one sweep's own."""
@@ -26,7 +26,7 @@ def run_in_order(several: Several, *, take_over: bool = False) -> Iterator[tuple
         ValueError: a sweep of one task has the file's name in this store.
         RayStartError, StoreUnavailableError, KeyboardInterrupt: as `run`.
     """
-    keep(Store(several.sweeps[0].store), Several(several.name, tuple(map(with_absolute_paths, several.sweeps))))
+    keep(open_store(several.sweeps[0].store), Several(several.name, tuple(map(with_absolute_paths, several.sweeps))))
     for sweep in several.sweeps:
         try:
             record = run(sweep, take_over=take_over)

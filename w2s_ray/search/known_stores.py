@@ -11,7 +11,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from w2s_ray.assets import cache_folder
+from w2s_ray.bucket_uri import is_uri
 from w2s_ray.search.several import names_in
+from w2s_ray.stages.open import open_store
 from w2s_ray.stages.store import Store
 
 _MOST = 100
@@ -22,16 +24,16 @@ def remember(store: Store) -> None:
     path = _path()
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
-        others = [root for root in _known() if root != store.root and root.is_dir()]
+        others = [uri for uri in _known() if uri != store.uri and (is_uri(uri) or Path(uri).is_dir())]
         draft = path.with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps([str(root) for root in (store.root, *others)][:_MOST]), encoding="utf-8")
+        draft.write_text(json.dumps([store.uri, *others][:_MOST]), encoding="utf-8")
         draft.replace(path)
 
 
 def stores_with(name: str, but: Store) -> list[Store]:
     """Returns the known stores besides `but` that hold `name`, a sweep's or a file's, the last used first."""
-    stores = [Store(root) for root in _known()]
-    return [store for store in stores if store.root != but.root and name in names_in(store)]
+    stores = [open_store(uri) for uri in _known()]
+    return [store for store in stores if store.uri != but.uri and _has(store, name)]
 
 
 def store_with(name: str, here: Store, option: str = "--store ") -> Store:
@@ -47,14 +49,19 @@ def store_with(name: str, here: Store, option: str = "--store ") -> Store:
     """
     others = [] if name in names_in(here) else stores_with(name, but=here)
     if len(others) > 1:
-        listed = " or ".join(f"{option}{other.root}" for other in others)
-        raise ValueError(f"no sweep {name!r} in {here.root}, but in several other stores; add {listed}")
+        listed = " or ".join(f"{option}{other.uri}" for other in others)
+        raise ValueError(f"no sweep {name!r} in {here.uri}, but in several other stores; add {listed}")
     return others[0] if others else here
 
 
-def _known() -> list[Path]:
+def _has(store: Store, name: str) -> bool:
+    """Of a bucket the copy is asked: its server may be far, or of another day and other credentials."""
+    return store.sweep_folder(name).is_dir() if is_uri(store.uri) else name in names_in(store)
+
+
+def _known() -> list[str]:
     try:
-        return [Path(root) for root in json.loads(_path().read_text(encoding="utf-8"))]
+        return [uri for uri in json.loads(_path().read_text(encoding="utf-8")) if isinstance(uri, str)]
     except (OSError, ValueError, TypeError):
         return []  # never written, or not by us
 
@@ -65,4 +72,4 @@ def _path() -> Path:
 
 def resume_command(name: str, store: Store) -> str:
     """Returns the command that carries on with a sweep, or a file of sweeps, from any directory."""
-    return f"w2s resume {name} --store {store.root}"
+    return f"w2s resume {name} --store {store.uri}"

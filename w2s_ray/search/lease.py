@@ -1,19 +1,28 @@
-"""One driver at a time works on a sweep: it holds a lock that the system drops when its process ends, in any way."""
+"""One driver at a time works on a sweep: it holds a lock that the system drops when its process ends, in any way.
+
+For a store in a bucket there is an object besides, which a driver renews and loses a minute after its last renewal; on
+one machine it is free as soon as the process is gone.
+"""
 
 import fcntl
 import json
+import logging
 import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
+from w2s_ray.stages.locks import ObjectLock
+from w2s_ray.stages.object_store import ObjectStore
 from w2s_ray.stages.store import Store
+from w2s_ray.stages.sweep_files import LEASE
 
+_log = logging.getLogger("w2s_ray.search")
 _GRACE_SECONDS = 40.0  # an orderly end takes up to 30
 
 
@@ -33,9 +42,12 @@ class Holder:
         return f"process {self.pid} on {self.host} since {self.since}"
 
 
+_UNKNOWN = Holder("an unknown machine", 0, "just now")
+
+
 @contextmanager
 def lease(store: Store, name: str, *, take_over: bool = False) -> Iterator[None]:
-    """Holds the sweep for this process.
+    """Holds the sweep for this process; of a store in a bucket brings the sweep's folder, too.
 
     Args:
         store: where the sweep lives.
@@ -45,17 +57,25 @@ def lease(store: Store, name: str, *, take_over: bool = False) -> Iterator[None]
     Raises:
         SweepInUseError: another driver holds it; says which and since when.
     """
+    if not isinstance(store, ObjectStore):
+        with _on_this_machine(store, name, take_over=take_over):
+            yield
+        return
+    store.make()
+    with _on_this_machine(store, name, take_over=take_over):
+        lock = _lock_in_bucket(store, name)
+        _take(lambda patience: _taken(lock, patience), lambda: _owner(lock), name, take_over=take_over)
+        with lock.held(on_loss=_give_way):
+            store.fetch_sweep(name, is_mine=True)
+            yield
+
+
+@contextmanager
+def _on_this_machine(store: Store, name: str, *, take_over: bool) -> Iterator[None]:
     path = _path(store, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
-        if not _lock(file):
-            held_by = _read(file)
-            if take_over:
-                _end(held_by, name, file)
-            else:
-                raise SweepInUseError(
-                    f"sweep {name!r} is being run by {held_by}; wait for it, stop it, or use --take-over"
-                )
+        _take(lambda patience: _lock(file, patience), lambda: _read(file), name, take_over=take_over)
         file.seek(0)
         file.truncate()
         me = Holder(socket.gethostname(), os.getpid(), time.strftime("%Y-%m-%d %H:%M:%S"))
@@ -68,14 +88,42 @@ def lease(store: Store, name: str, *, take_over: bool = False) -> Iterator[None]
 def holder(store: Store, name: str) -> Holder | None:
     """Returns who runs the sweep, or None if nobody does."""
     path = _path(store, name)
-    if not path.exists():
+    if path.exists():
+        with path.open("r+", encoding="utf-8") as file:
+            if not _lock(file):
+                return _read(file)
+    if not isinstance(store, ObjectStore):
         return None
-    with path.open("r+", encoding="utf-8") as file:
-        return None if _lock(file) else _read(file)
+    owner = _lock_in_bucket(store, name).owner()
+    return Holder(owner.host, owner.pid, owner.since) if owner else None
+
+
+def _lock_in_bucket(store: ObjectStore, name: str) -> ObjectLock:
+    return ObjectLock(store.objects, f"sweeps/{name}/{LEASE}")
+
+
+def _owner(lock: ObjectLock) -> Holder:
+    owner = lock.owner()
+    return Holder(owner.host, owner.pid, owner.since) if owner else _UNKNOWN
+
+
+def _taken(lock: ObjectLock, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not lock.take():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.5)
+    return True
+
+
+def _give_way() -> None:
+    """Ends this driver in order: it was not heard of for so long that another one took the sweep."""
+    _log.error("another driver took the sweep, since the store heard nothing of this one; this one stops")
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _path(store: Store, name: str) -> Path:
-    return store.sweep_folder(name) / "driver.lock"
+    return store.sweep_folder(name) / LEASE
 
 
 def _read(file: IO[str]) -> Holder:
@@ -83,7 +131,7 @@ def _read(file: IO[str]) -> Holder:
     try:
         return Holder(**json.loads(file.read()))
     except (ValueError, TypeError):  # it is being written just now
-        return Holder("an unknown machine", 0, "just now")
+        return _UNKNOWN
 
 
 def _lock(file: IO[str], seconds: float = 0.25) -> bool:
@@ -100,12 +148,22 @@ def _lock(file: IO[str], seconds: float = 0.25) -> bool:
             return True
 
 
-def _end(held_by: Holder, name: str, file: IO[str]) -> None:
+def _take(take: Callable[[float], bool], owner: Callable[[], Holder], name: str, *, take_over: bool) -> None:
+    """Takes a lock; `take` waits for it as many seconds as it is told."""
+    if take(0.25):
+        return
+    held_by = owner()
+    if not take_over:
+        raise SweepInUseError(f"sweep {name!r} is being run by {held_by}; wait for it, stop it, or use --take-over")
+    _end(held_by, name, take)
+
+
+def _end(held_by: Holder, name: str, take: Callable[[float], bool]) -> None:
     if held_by.host != socket.gethostname() or held_by.pid == 0:
         raise SweepInUseError(f"sweep {name!r} is being run by {held_by}; it can be taken over on its own machine only")
     for number, patience in ((signal.SIGTERM, _GRACE_SECONDS), (signal.SIGKILL, 10.0)):
         with suppress(ProcessLookupError):
             os.kill(held_by.pid, number)
-        if _lock(file, patience):
+        if take(patience):
             return
     raise SweepInUseError(f"sweep {name!r} is still held by {held_by}, which does not end")

@@ -104,6 +104,7 @@ class Plan:
 def make_plan(sweep: Sweep, store: Store) -> Plan:
     """Lays out the sweep. Reads the study and the store, downloads and writes nothing."""
     parts = Parts(sweep)
+    store.fetch_sweep(sweep.name)
     record = read_record(store, sweep, study_names(parts))
     is_over = record.ended >= sweep.search.trials
     known = known_experiments(record)
@@ -111,7 +112,7 @@ def make_plan(sweep: Sweep, store: Store) -> Plan:
     searched = {stage.address: stage for stage in walk_all(*graphs)}
     fresh = foresee(record, known, searched, is_over=is_over)
     stages = list({**searched, **{stage.address: stage for stage in fresh.sure}}.values())
-    stored = {stage.address: store.read(stage.address) for stage in stages}
+    stored = store.read_all(stage.address for stage in stages)
     missing = [stage for stage in stages if stored[stage.address] is None]
     open_methods = [_next_method(sweep, number) for number in range(len(known), sweep.search.trials)]
     new = sum(_new_trainings(sweep, graphs, known, method) for method in open_methods)

@@ -17,6 +17,7 @@ from w2s_ray.search.record import SweepRecord
 from w2s_ray.search.status import Status
 from w2s_ray.spec import Sweep
 from w2s_ray.spec.several import Several
+from w2s_ray.stages.open import open_store
 from w2s_ray.stages.store import Store
 from w2s_ray.units import in_bytes
 
@@ -30,7 +31,7 @@ def keep(store: Store, several: Several) -> None:
         ValueError: a sweep of one task has that name already.
     """
     if several.name in store.sweeps():
-        raise ValueError(f"{several.name!r} is a sweep of one task in {store.root}; give the file of many another name")
+        raise ValueError(f"{several.name!r} is a sweep of one task in {store.uri}; give the file of many another name")
     store.make()
     path = _path(store, several.name)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,6 +39,7 @@ def keep(store: Store, several: Several) -> None:
     data = [sweep.model_dump(mode="json", by_alias=True, exclude_none=True) for sweep in several.sweeps]
     draft.write_text(json.dumps(data, indent=1), encoding="utf-8")
     draft.replace(path)
+    store.send_sweep(several.name)
 
 
 def kept(store: Store, name: str) -> Several | None:
@@ -46,8 +48,9 @@ def kept(store: Store, name: str) -> Several | None:
     Raises:
         ValueError: what was kept has been altered.
     """
+    store.fetch_sweep(name)
     path = _path(store, name)
-    if name in store.sweeps() or not path.is_file():
+    if path.with_name("sweep.yaml").is_file() or not path.is_file():
         return None
     try:
         return Several(name, tuple(map(Sweep.model_validate, json.loads(path.read_text(encoding="utf-8")))))
@@ -58,7 +61,7 @@ def kept(store: Store, name: str) -> Several | None:
 
 def names_in(store: Store) -> set[str]:
     """Returns the names that a command may be given: sweeps, and files of several."""
-    return {*store.sweeps(), *(path.parent.name for path in (store.root / "sweeps").glob("*/tasks.json"))}
+    return {*store.sweeps(), *store.sweeps_with("tasks.json")}
 
 
 def records_of(store: Store, several: Several) -> list[SweepRecord]:
@@ -112,7 +115,7 @@ def plan_all(several: Several) -> SeveralPlans:
     plans, failed = list[Plan](), dict[str, str]()
     for sweep in several.sweeps:
         try:
-            plans.append(make_plan(sweep, Store(sweep.store)))
+            plans.append(make_plan(sweep, open_store(sweep.store)))
         except ValueError as error:
             failed[sweep.name] = str(error)
     return SeveralPlans(several.name, tuple(plans), failed)

@@ -163,6 +163,6 @@ def _tries(record: SweepRecord) -> Iterator[dict[str, Any]]:
 
 def _trained_and_reused(record: SweepRecord) -> tuple[int, int]:
     wanted = record.wanted()
-    stored = {address: record.store.read(address) for address in wanted}
+    stored = record.store.read_all(wanted)
     trained = sum(one is not None and one.record.made_by == record.sweep.name for one in stored.values())
     return trained, sum(count for address, count in wanted.items() if stored[address] is not None) - trained

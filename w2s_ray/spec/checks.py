@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Iterator
 
+from w2s_ray.bucket_uri import is_uri, normalised
 from w2s_ray.secrets import database_without_secrets, without_secrets
 from w2s_ray.spec.labels import PREFIX, ensemble_models
 from w2s_ray.spec.method import DEFAULTS, Value, chain_models, check_value, known_parameters, methods_with, unused_by
@@ -15,6 +16,7 @@ from w2s_ray.spec.training import LOSSES
 def problems_of(sweep: Sweep) -> list[Problem]:
     """Returns every problem of a sweep whose fields are right one by one."""
     return [
+        *_store_problems(sweep),
         *_pairing_problems(sweep),
         *_method_problems(sweep),
         *_label_problems(sweep),
@@ -273,3 +275,13 @@ def _credential_problems(sweep: Sweep) -> Iterator[Problem]:
             f"{storage} can hold no study",
             "write postgresql://USER@HOST/DATABASE, or sqlite:////FOLDER/FILE with the file's whole path",
         )
+
+
+def _store_problems(sweep: Sweep) -> Iterator[Problem]:
+    if not is_uri(sweep.store):
+        return
+    try:
+        normalised(sweep.store)
+    except ValueError as error:
+        mend = "name a folder, or a bucket and a prefix; credentials come from the environment alone"
+        yield Problem(("store",), str(error), mend)

@@ -12,7 +12,6 @@ Each start of a stage is a line of `starts.jsonl` in the sweep's folder, and eac
 import asyncio
 import json
 import logging
-import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -26,13 +25,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from w2s_ray.spec import Resources
 from w2s_ray.spec import replace as changed
 from w2s_ray.stages.attempts import Attempts, explained, innermost, reason_of, traceback_of, verdict_on
-from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError, cause_of, must_exist, store_errors
+from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError, cause_of, store_errors
 from w2s_ray.stages.nodes import NodeLostError, Places
+from w2s_ray.stages.open import open_store
 from w2s_ray.stages.run import run_stages
 from w2s_ray.stages.spent import SPENT, Line, began, ended
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, Stage, walk
 from w2s_ray.stages.store import Store
-from w2s_ray.training.errors import STOP
 
 _TURN_SECONDS = 0.05
 _AGAIN = 3  # a stage whose inputs are damaged more often than this has a broken disk under it
@@ -48,13 +47,13 @@ class Broker:
     """Made a Ray actor by `start_broker`; all methods run on one event loop.
 
     Args:
-        root: the store's folder.
+        root: the store's folder or URI.
         made_by: the sweep's name, kept with the stages it runs.
         patience: seconds that an unusable store is waited for.
     """
 
     def __init__(self, root: str, made_by: str, patience: float) -> None:
-        self._store = Store(root)
+        self._store = open_store(root)
         self._made_by = made_by
         self._patience = patience
         self._waiting: dict[str, str] = {}  # address of a stage to why its next try has to wait
@@ -118,6 +117,7 @@ class Broker:
                 missing = cause_of(error, MissingStageError)
                 if missing is None or not left:
                     raise
+                self._store.forget(missing.address)
                 _log.warning("%s is made again, then %s: %s", missing.address, batch[0].execution.label, missing)
             else:
                 return
@@ -169,9 +169,9 @@ class Broker:
     def _submit(self, batch: list[Stage]) -> Any:
         now = time.time()
         self._log("starts.jsonl", [{"time": now, "address": s.address, "label": s.execution.label} for s in batch])
-        (self._store.work(batch[0].address) / STOP).unlink(missing_ok=True)  # of a driver that was stopped
+        self._store.take_back_stop(batch[0].address)
         task = run_stages.options(**_place_of(batch[0].execution.resources), name=batch[0].execution.label)
-        return task.remote(batch, str(self._store.root), self._made_by, ray.get_runtime_context().current_actor)
+        return task.remote(batch, self._store.uri, self._made_by, ray.get_runtime_context().current_actor)
 
     async def begun(self, address: str, node: str) -> None:
         """Takes the news that a stage's work begins: it had a place, and no other process makes the same."""
@@ -210,15 +210,14 @@ class Broker:
 
     def _log(self, name: str, lines: list[dict[str, Any]]) -> None:
         path = self._store.sweep_folder(self._made_by) / name
-        must_exist(self._store.root, f"writing {name}")
+        self._store.must_exist(f"writing {name}")
         with store_errors(self._store.root, f"writing {name}"):
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(line) + "\n" for line in lines)
 
     def _newest_checkpoint(self, stage: Stage) -> str | None:
-        folder = self._store.work(stage.address) / "checkpoints"
-        return max((path.name for path in folder.glob("step-*")), default=None)
+        return self._store.newest_checkpoint(stage.address)
 
     async def note(self, address: str, row: dict[str, Any]) -> None:
         """Takes a row of a running stage's learning curve."""
@@ -226,7 +225,8 @@ class Broker:
 
     async def progress(self, address: str, after: int) -> list[dict[str, Any]]:
         """Returns the rows of a stage's learning curve that are known by now, from the steps beyond `after`."""
-        stored = self._store.read(address)
+        # Asked again and again while the stage is made, and a look into a bucket is a request.
+        stored = None if address in self._pending else self._store.read(address)
         try:
             rows = stored.curve() if stored else self._progress[address]
         except MissingStageError:
@@ -260,9 +260,7 @@ class Broker:
         stage, _ = self._tasks[address]
         if not isinstance(stage.settings, Finetune):
             return False
-        stop = self._store.work(address) / STOP
-        stop.parent.mkdir(parents=True, exist_ok=True)
-        stop.touch()
+        self._store.ask_to_stop(address)
         return True
 
     async def release(self, trial: int) -> None:
@@ -276,7 +274,7 @@ class Broker:
             stage, task = self._tasks.get(address, (None, None))
             if stage is not None and stage.execution.private:
                 ray.cancel(task)
-                shutil.rmtree(self._store.work(address), ignore_errors=True)
+                self._store.drop_work(address)
 
     async def running(self) -> list[str]:
         """Returns the labels of the stages that run or wait for a place, and why some have to wait."""
@@ -331,4 +329,4 @@ def start_broker(store: Store, made_by: str, patience: float = 60.0) -> Any:
         "max_task_retries": -1,
         "max_concurrency": 10_000,
     }
-    return actor.options(**options).remote(str(store.root), made_by, patience)
+    return actor.options(**options).remote(store.uri, made_by, patience)

@@ -59,7 +59,7 @@ def find_garbage(store: Store, references: References) -> list[Garbage]:
         OSError: the store cannot be read.
     """
     records = dict(_records(store))
-    needed = _with_inputs(references, records)
+    needed = with_inputs(references, records)
     return [
         *_stages(store, records, needed),
         *_weights(store, records, references.without_weights & needed),
@@ -100,14 +100,18 @@ def drop_file(place: Path, name: str) -> None:
     """Removes a file of a finished stage, which stays whole without it; its record says so first."""
     record = read_record(place)
     if name in record.files:
-        files = {one: sha256 for one, sha256 in record.files.items() if one != name}
-        sizes = {one: size for one, size in record.sizes.items() if one != name}
-        smaller = replace(record, files=files, sizes=sizes, dropped=(*record.dropped, name))
         beside = place / f".{RECORD}.{os.getpid()}"
-        beside.write_text(smaller.to_json(), encoding="utf-8")
+        beside.write_text(without_file(record, name).to_json(), encoding="utf-8")
         sha256_of(beside, sync=True)
         beside.replace(place / RECORD)
     (place / name).unlink(missing_ok=True)
+
+
+def without_file(record: StageRecord, name: str) -> StageRecord:
+    """Returns the record of a stage from which a file is removed."""
+    files = {one: sha256 for one, sha256 in record.files.items() if one != name}
+    sizes = {one: size for one, size in record.sizes.items() if one != name}
+    return replace(record, files=files, sizes=sizes, dropped=(*record.dropped, name))
 
 
 def _records(store: Store) -> Iterator[tuple[str, StageRecord | None]]:
@@ -120,7 +124,8 @@ def _records(store: Store) -> Iterator[tuple[str, StageRecord | None]]:
                 yield path.name, None
 
 
-def _with_inputs(references: References, records: dict[str, StageRecord | None]) -> set[str]:
+def with_inputs(references: References, records: dict[str, StageRecord | None]) -> set[str]:
+    """Returns the addresses of all stages that are needed."""
     made = (address for address, record in records.items() if record and record.made_by in references.keepers)
     open_ends = [*references.needed, *made]
     needed: set[str] = set()

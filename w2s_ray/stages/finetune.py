@@ -27,10 +27,11 @@ from w2s_ray.stages.artifacts import (
     Predictions,
     write_lines,
 )
+from w2s_ray.stages.carried import checkpoints_of
 from w2s_ray.stages.network import network_and_inputs, with_labels
 from w2s_ray.stages.stage import Finetune, Stage, origin_of
 from w2s_ray.stages.store import Store
-from w2s_ray.training.checkpoints import Checkpoints, Row
+from w2s_ray.training.checkpoints import Row
 from w2s_ray.training.evaluate import predict
 from w2s_ray.training.inputs import Inputs, SomeInputs
 from w2s_ray.training.loop import Problem, Worker, finetune, seed_everything
@@ -68,7 +69,7 @@ def train_stage(
     if isinstance(network, LinearHead | Neighbours) and settings.train in AT_ONCE:
         curve = fit_probe(network, problem, settings.l2, settings.loss.smoothing, worker, report)
     else:
-        checkpoints = Checkpoints(store.work(stage.address) / "checkpoints", resources.checkpoint_seconds)
+        checkpoints = checkpoints_of(store, stage.address, resources.checkpoint_seconds)
         curve = finetune(
             network,
             problem,

@@ -24,10 +24,9 @@ from w2s_ray.stages.errors import (
     MissingStageError,
     StoreUnavailableError,
     cause_of,
-    must_exist,
     store_errors,
 )
-from w2s_ray.stages.integrity import put_aside
+from w2s_ray.stages.open import open_store
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, Hint, LoadExamples, Prompt, Relabel, Stage
 from w2s_ray.stages.store import Draft, Store
 from w2s_ray.stages.usage import USAGE, Usage, read_usage
@@ -39,7 +38,7 @@ def run_stages(batch: list[Stage], root: str, made_by: str, broker: Any) -> floa
 
     Args:
         batch: several only for the features of one model at several depths.
-        root: the store's folder.
+        root: the store's folder or URI.
         made_by: the sweep's name.
         broker: told when the work begins, and of each row of a learning curve.
 
@@ -47,8 +46,8 @@ def run_stages(batch: list[Stage], root: str, made_by: str, broker: Any) -> floa
         MissingStageError: an input is missing or damaged; the broker makes it again.
         StoreUnavailableError: the store is full, read-only or gone.
     """
-    store, doing, led_by = Store(root), f"making {batch[0].execution.label}", batch[0].address
-    must_exist(store.root, doing)
+    store, doing, led_by = open_store(root), f"making {batch[0].execution.label}", batch[0].address
+    store.must_exist(doing)
     with redacted_errors(), store_errors(store.root, doing), claim(store, min(stage.address for stage in batch)):
         batch = [stage for stage in batch if not store.has(stage.address)]
         if not batch:
@@ -69,7 +68,7 @@ def _check_inputs(stage: Stage, store: Store) -> None:
         stored, name = store.get(needed.address), READ_OF[role.split()[0]]
         if name in stored.record.dropped:
             reason = f"lacks {name}, which `w2s gc` removed and {stage.execution.label} reads"
-            put_aside(stored.path, stored.inode, reason)
+            stored.put_aside(reason)
             raise DamagedStageError(needed.address, reason)
         stored.file(name)
 
@@ -173,7 +172,7 @@ def _finetune(stage: Stage, store: Store, made_by: str, broker: Any) -> None:
     outputs.mkdir(parents=True)
     try:
         _fit(stage, store, outputs, broker)
-        must_exist(store.root, f"publishing {stage.execution.label}")  # training takes long enough to lose a mount
+        store.must_exist(f"publishing {stage.execution.label}")  # training takes long enough to lose a mount
         with store.publish(stage, made_by) as draft:
             _take(outputs, draft)
             draft.usage = read_usage(store.work(stage.address) / USAGE)

@@ -11,7 +11,6 @@ from typing import Any
 
 from w2s_ray.stages.stage import Stage
 from w2s_ray.stages.store import Store
-from w2s_ray.stages.usage import USAGE, read_usage
 
 SPENT = "spent.jsonl"
 Line = dict[str, Any]
@@ -95,7 +94,7 @@ class Meter:
 
     def _last_look(self, line: Line, before: float) -> float:
         """Returns when the process of a try that began at a line last looked at itself; then, if it never did."""
-        looks = read_usage(self._store.work(line["address"]) / USAGE)
+        looks = self._store.usage(line["address"])
         stored = None if looks else self._store.read(line["address"])
         times = [look["time"] for look in (stored.record.usage if stored else looks)]
         return max((time for time in times if line["time"] <= time < before), default=line["time"])

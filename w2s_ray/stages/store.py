@@ -16,7 +16,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +28,14 @@ from w2s_ray.stages.errors import (
     DamagedStageError,
     MissingStageError,
     StoreUnavailableError,
+    must_exist,
     store_errors,
 )
 from w2s_ray.stages.integrity import check_file, check_stage, put_aside, read_record, sha256_of, sync_folder
 from w2s_ray.stages.record import RECORD, DamageError, StageRecord
 from w2s_ray.stages.stage import Stage
-from w2s_ray.stages.usage import Look
+from w2s_ray.stages.usage import USAGE, Look, read_usage
+from w2s_ray.training.errors import STOP
 
 __all__ = ["Draft", "StageRecord", "Store", "StoredStage"]
 
@@ -61,11 +63,19 @@ class StoredStage:
             raise FileNotFoundError(f"stage {address} ({self.record.label}) has no {name}{why}")
         try:
             with store_errors(self.path.parent.parent, f"reading {name} of stage {address}"):
-                check_file(self.path / name, self.record.files[name])
+                self._bring(name)
         except DamageError as damage:
-            put_aside(self.path, self.inode, str(damage))
+            self.put_aside(str(damage))
             raise DamagedStageError(address, str(damage)) from damage
         return self.path / name
+
+    def put_aside(self, reason: str) -> None:
+        """Takes a stage that is of no use out of the way; `reason` goes on from "stage ADDRESS ..."."""
+        put_aside(self.path, self.inode, reason)
+
+    def _bring(self, name: str) -> None:
+        """Has a file in its place as it was published. Raises DamageError if that cannot be."""
+        check_file(self.path / name, self.record.files[name])
 
     def predictions(self) -> Predictions:
         """Returns a finetuned model's predictions on all splits it was run on. Raises as `file`."""
@@ -87,15 +97,25 @@ class Draft:
 
 
 class Store:
-    """A folder of finished stages. Cheap to construct; holds no state but its path, so it may cross processes."""
+    """A folder of finished stages. Cheap to construct; holds no state but its path, so it may cross processes.
+
+    Attributes:
+        root: the folder; of a store in a bucket the copy on this machine.
+        uri: what names the store from anywhere, for people and for --store.
+    """
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser().resolve()
+        self.uri = str(self.root)
 
     def make(self) -> None:
         """Makes the folder if it is missing. Only who begins a run does; who meets it missing later waits for it."""
         self.root.mkdir(parents=True, exist_ok=True)
         (self.root / MARKER).touch()
+
+    def must_exist(self, doing: str) -> None:
+        """Raises StoreUnavailableError if the store is gone, so that nobody fills what is in its place."""
+        must_exist(self.root, doing)
 
     def has(self, address: str) -> bool:
         """Whether the stage is finished, as far as its record and its files' sizes tell."""
@@ -119,11 +139,18 @@ class Store:
                 put_aside(place, inode, str(damage))
                 return None
 
+    def read_all(self, addresses: Iterable[str]) -> dict[str, StoredStage | None]:
+        """Returns what `read` does for each address, in less time where a look is slow."""
+        return {address: self.read(address) for address in dict.fromkeys(addresses)}
+
+    def forget(self, address: str) -> None:
+        """Makes the next look at a stage a new one, after another machine did not find what this one knows of."""
+
     def get(self, address: str) -> StoredStage:
         """Returns a finished stage. Raises MissingStageError, a KeyError, if it is not there."""
         stored = self.read(address)
         if stored is None:
-            raise MissingStageError(address, f"is not in {self.root}")
+            raise MissingStageError(address, f"is not in {self.uri}")
         return stored
 
     @contextmanager
@@ -133,19 +160,23 @@ class Store:
         Raises:
             StoreUnavailableError: the folder is full, read-only or gone.
         """
-        place = self.place(stage.address)
         with store_errors(self.root, f"publishing {stage.execution.label or stage.address}"):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            draft = Draft(Path(tempfile.mkdtemp(prefix=_draft_prefix(stage.address), dir=place.parent)))
+            folder = self.place(stage.address).parent
+            folder.mkdir(parents=True, exist_ok=True)
+            draft = Draft(Path(tempfile.mkdtemp(prefix=_draft_prefix(stage.address), dir=folder)))
             start = time.monotonic()
             try:
                 yield draft
                 draft.seconds.setdefault("stage", time.monotonic() - start)
                 _finish(stage, draft, made_by)
-                _rename(draft.path, place)
+                self._keep(stage.address, draft.path)
             finally:
                 shutil.rmtree(draft.path, ignore_errors=True)
-        shutil.rmtree(self.work(stage.address), ignore_errors=True)
+        self.drop_work(stage.address)
+
+    def _keep(self, address: str, draft: Path) -> None:
+        """Makes a finished draft the stage."""
+        _rename(draft, self.place(address))
 
     def place(self, address: str) -> Path:
         """Returns the folder of a finished stage; it may not exist."""
@@ -159,9 +190,41 @@ class Store:
         """Returns the folder of the sweep called `name`; it may not exist yet."""
         return self.root / "sweeps" / name
 
+    def drop_work(self, address: str) -> None:
+        """Removes the checkpoints of a stage, and all else of its work."""
+        shutil.rmtree(self.work(address), ignore_errors=True)
+
+    def newest_checkpoint(self, address: str) -> str | None:
+        """Returns what tells the newest checkpoint of a stage from those before it; None if there is none."""
+        return max((path.name for path in (self.work(address) / "checkpoints").glob("step-*")), default=None)
+
+    def usage(self, address: str) -> list[Look]:
+        """Returns what the processes of an unfinished stage used, as far as it was kept."""
+        return read_usage(self.work(address) / USAGE)
+
+    def ask_to_stop(self, address: str) -> None:
+        """Asks a stage's training, wherever it runs, to save and end at its next step."""
+        stop = self.work(address) / STOP
+        stop.parent.mkdir(parents=True, exist_ok=True)
+        stop.touch()
+
+    def take_back_stop(self, address: str) -> None:
+        """Lets a stage's training run on that a driver before this one asked to end."""
+        (self.work(address) / STOP).unlink(missing_ok=True)
+
     def sweeps(self) -> list[str]:
         """Returns the names of the sweeps that have a spec here."""
-        return sorted(path.parent.name for path in (self.root / "sweeps").glob("*/sweep.yaml"))
+        return self.sweeps_with("sweep.yaml")
+
+    def sweeps_with(self, name: str) -> list[str]:
+        """Returns the names of the sweeps' folders that hold a file called `name`."""
+        return sorted(path.parent.name for path in (self.root / "sweeps").glob(f"*/{name}"))
+
+    def fetch_sweep(self, name: str, *, is_mine: bool = False) -> None:
+        """Brings what another machine wrote into a sweep's folder; nothing to do where all see one folder."""
+
+    def send_sweep(self, name: str) -> None:
+        """Lets other machines see what is in a sweep's folder; nothing to do where all see one folder."""
 
 
 def _draft_prefix(address: str) -> str:

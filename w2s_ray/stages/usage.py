@@ -61,8 +61,12 @@ class Usage:
 
 def read_usage(file: Path) -> list[Look]:
     """Returns the looks in `file`, without one that was cut; none if there is no file."""
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []
-    return [look for look in map(_parsed, lines) if look]
+    return parse_usage(file.read_text(encoding="utf-8", errors="replace")) if file.exists() else []
+
+
+def parse_usage(text: str) -> list[Look]:
+    """Returns the looks in the lines of `text`, without one that was cut."""
+    return [look for look in map(_parsed, text.splitlines()) if look]
 
 
 def is_usage(rows: object) -> bool:

@@ -90,7 +90,7 @@ def _plan(sweep: Sweep) -> str:
 
 def _commands(record: SweepRecord) -> str:
     """How to carry on with the sweep, and where report and spec are."""
-    name, store = record.sweep.name, record.store.root
+    name, store = record.sweep.name, record.store.uri
     lines = (
         f"Run, resume or extend it: `{resume_command(name, record.store)}`",
         f"Report: `w2s report {name} --store {store} --open`, in `{record.store.sweep_folder(name) / 'report'}`.",

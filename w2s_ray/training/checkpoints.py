@@ -103,6 +103,16 @@ class Checkpoints:
         return None
 
 
+def step_of(path: Path) -> int:
+    """Returns the step of the checkpoint in a file, without reading its tensors.
+
+    Raises:
+        SafetensorError, ValueError, KeyError, TypeError, OSError, RecursionError: it is none.
+    """
+    with safe_open(path, framework="pt") as file:
+        return int(json.loads((file.metadata() or {})["state"])["step"])
+
+
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Returns an optimizer's state as named tensors; hyper-parameters are left out, they follow from the spec."""
     state: dict[int, dict[str, Tensor]] = optimizer.state_dict()["state"]

@@ -1,0 +1,101 @@
+"""Checkpoints that another machine can go on from: each is an object in the place of the one before.
+
+What the bucket has is what counts; what was saved here and not sent is made again. Beside the checkpoint goes what the
+process used so far, so that no look at it is lost with the machine.
+"""
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from w2s_ray.stages.object_store import CHECKPOINT, ObjectStore, work_key
+from w2s_ray.stages.store import Store
+from w2s_ray.stages.usage import USAGE
+from w2s_ray.training.checkpoints import Checkpoints, Snapshot, step_of
+from w2s_ray.training.errors import STOP
+
+_STOP_SECONDS = 2.0  # between two looks for the wish to stop, which is a request
+_TAG = ".tag"
+
+
+def checkpoints_of(store: Store, address: str, seconds: float) -> Checkpoints:
+    """Returns the checkpoints of a stage that is being trained; `seconds` are between two of them."""
+    folder = store.work(address) / "checkpoints"
+    if isinstance(store, ObjectStore):
+        return CarriedCheckpoints(store, address, folder, seconds)
+    return Checkpoints(folder, seconds)
+
+
+class CarriedCheckpoints(Checkpoints):
+    """Checkpoints in a folder of this machine and in a bucket.
+
+    Args:
+        store: with the bucket.
+        address: of the stage.
+        folder: of this machine's checkpoints.
+        seconds, clock: as `Checkpoints` has them.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        address: str,
+        folder: Path,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(folder, seconds, clock)
+        self._objects, self._address = store.objects, address
+        self._asked = clock()
+
+    def save(self, snapshot: Snapshot) -> Path:
+        """Writes `snapshot` here and in the bucket. Raises StoreUnavailableError if it cannot be sent."""
+        path = super().save(snapshot)
+        usage = self.folder.with_name(USAGE)
+        if usage.exists():
+            self._objects.put(work_key(self._address, USAGE), usage.read_bytes())
+        (self.folder / _TAG).write_text(self._objects.put(work_key(self._address, CHECKPOINT), path))
+        self._last = self._clock()
+        return path
+
+    def resume(self) -> Snapshot | None:
+        """Returns the checkpoint in the bucket, None if there is none or it is damaged."""
+        self._bring()
+        return super().resume()
+
+    def stopping(self) -> bool:
+        """Says whether the training was asked to end."""
+        if self._clock() - self._asked < _STOP_SECONDS:
+            return False
+        self._asked = self._clock()
+        return self._objects.head(work_key(self._address, STOP)) is not None
+
+    def _bring(self) -> None:
+        meta = self._objects.head(work_key(self._address, CHECKPOINT))
+        tag = self.folder / _TAG
+        if meta is not None and tag.exists() and tag.read_text() == meta.tag:
+            return
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if meta is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        draft = self.folder / f"{uuid.uuid4().hex}.tmp"
+        fetched = self._objects.fetch(work_key(self._address, CHECKPOINT), draft)
+        with suppress(SafetensorError, ValueError, KeyError, TypeError, OSError, RecursionError):  # it is of no use
+            os.replace(draft, self.folder / f"step-{step_of(draft):09d}.safetensors")
+            tag.write_text(fetched.tag if fetched else "")
+        draft.unlink(missing_ok=True)
+        self._bring_usage()
+
+    def _bring_usage(self) -> None:
+        usage = self.folder.with_name(USAGE)
+        content = self._objects.get(work_key(self._address, USAGE))
+        here = usage.read_bytes() if usage.exists() else b""
+        if content and content not in here:
+            usage.write_bytes(content + here)
