@@ -112,7 +112,8 @@ def test_no_secret_is_in_anything_that_a_sweep_says_or_leaves(
     assert {"study.journal", "failures.jsonl", "report.html", "served.db", "raylet.out"} <= {
         path.name for path in files
     }
-    assert [str(path) for path in files if has_secret(path.read_bytes())] == []
+    found = [f"{path}: {line!r}" for path in files for line in path.read_bytes().split(b"\n") if has_secret(line)]
+    assert not found, "\n".join(found)
 
 
 def has_secret(content: bytes) -> bool:

@@ -233,11 +233,14 @@ def _scratch(store: Store, name: str) -> Path:
 def _tuner(sweep: Sweep, store: Store, broker: Any, searcher: Any, scratch: Path) -> Any:
     import ray
     from ray import tune
+    from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 
     from w2s_ray.search.searcher import StudyPruner
     from w2s_ray.search.trial import trial_function
 
     parallelism = sweep.search.parallelism
+    # Tune sends the driver's credentials along with each trial, and Ray writes them into its logs.
+    ENV_VARS_TO_PROPAGATE.difference_update(name for name in list(ENV_VARS_TO_PROPAGATE) if name.startswith("AWS_"))
     # A byte of memory: Tune wants a resource, and any CPU it got would be taken from the stages. On the driver's node:
     # an actor elsewhere would keep its node from ever being idle.
     here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
