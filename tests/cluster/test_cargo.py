@@ -34,7 +34,7 @@ def test_a_store_that_nodes_would_not_share_is_refused(small: Sweep, store: str)
 
 @pytest.mark.parametrize("store", ["/mnt/w2s", "s3://bucket/runs", "gs://bucket/runs"])
 def test_a_store_that_all_nodes_reach_goes_along(small: Sweep, store: str) -> None:
-    with packed(replace(small, store=store)) as (entrypoint, _):
+    with packed(alone(replace(small, store=store))) as (entrypoint, _):
         assert entrypoint
 
 

@@ -80,6 +80,7 @@ EXECUTION: dict[str, Any] = {
     "search.pruner.startup_trials": 9,
     "search.pruner.warmup_steps": 9,
     "search.parallelism": 9,
+    "search.storage": "postgresql://me@db/studies",
     "search.seed": 9,
     "search.failures_in_a_row": 9,
     "search.confirm": 2,
