@@ -1,4 +1,4 @@
-"""What a sweep takes of the machine on which it starts Ray itself."""
+"""This machine: what a sweep takes of it where it starts Ray itself, and which processes it has."""
 
 import os
 
@@ -17,3 +17,14 @@ def resources_here() -> dict[str, float]:
 
     found = ResourceAndLabelSpec(object_store_memory=OBJECT_STORE).resolve(is_head=True, node_ip_address="127.0.0.1")
     return {**found.to_resource_dict(), "CPU": float(usable_cpus())}
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is a process of that number on this machine."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

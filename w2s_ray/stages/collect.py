@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from w2s_ray.machine import is_alive
 from w2s_ray.stages.artifacts import WEIGHTS
 from w2s_ray.stages.integrity import ASIDE, read_record, sha256_of
 from w2s_ray.stages.record import RECORD, DamageError, StageRecord
@@ -172,20 +173,10 @@ def _drafts(store: Store) -> Iterator[Garbage]:
         match = _DRAFT.fullmatch(path.name)
         if match is None:
             continue
-        if match["pid"] and match["host"] == socket.gethostname() and not _is_alive(int(match["pid"])):
+        if match["pid"] and match["host"] == socket.gethostname() and not is_alive(int(match["pid"])):
             yield _garbage("draft", path, "its writer is gone")
         elif time.time() - _newest(path) > _DAY:
             yield _garbage("draft", path, "untouched for a day")
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _entries(folder: Path) -> list[Path]:

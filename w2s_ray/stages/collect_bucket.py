@@ -12,7 +12,7 @@ from pathlib import Path
 from w2s_ray.stages.artifacts import WEIGHTS
 from w2s_ray.stages.collect import Garbage, References, with_inputs, without_file
 from w2s_ray.stages.locks import server_time
-from w2s_ray.stages.object_store import ObjectStore, attempt_in, record_in
+from w2s_ray.stages.object_store import ObjectStore, attempt_in, whole_in
 from w2s_ray.stages.objects import Meta, in_parallel
 from w2s_ray.stages.record import RECORD, DamageError, StageRecord
 
@@ -31,7 +31,7 @@ def find_garbage_in_bucket(store: ObjectStore, references: References) -> list[G
     marked = [key.split("/")[1] for key in keys if key.startswith("stages/") and key.endswith(f"/{RECORD}")]
     found = in_parallel(lambda address: store.objects.get(f"stages/{address}/{RECORD}"), marked)
     contents = dict(zip(marked, found, strict=True))
-    records = {address: _record(content, address) for address, content in contents.items()}
+    records = {address: whole_in(content, address) for address, content in contents.items()}
     needed = with_inputs(references, records)
     return [
         *(_garbage("stage", f"stages/{one}", keys, "no sweep refers to it") for one in records if one not in needed),
@@ -72,7 +72,7 @@ def _drop_weights(store: ObjectStore, key: str) -> None:
     address = key.split("/")[1]
     marker = f"stages/{address}/{RECORD}"
     content = store.objects.get(marker)
-    record = _record(content, address)
+    record = whole_in(content, address)
     if content is not None and record is not None:
         smaller = {**json.loads(without_file(record, WEIGHTS).to_json()), "attempt": attempt_in(content)}
         store.objects.put(marker, json.dumps(smaller, indent=1).encode())
@@ -112,13 +112,6 @@ def _work(
 def _garbage(kind: str, key: str, keys: _Keys, why: str) -> Garbage:
     size = sum(meta.size for one, meta in keys.items() if one == key or one.startswith(f"{key}/"))
     return Garbage(kind, Path(key), size, why)
-
-
-def _record(content: bytes | None, address: str) -> StageRecord | None:
-    try:
-        return None if content is None else record_in(content, address)
-    except DamageError:
-        return None
 
 
 def _own(content: bytes) -> str | None:

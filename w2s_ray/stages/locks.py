@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 
+from w2s_ray.machine import is_alive
 from w2s_ray.stages.errors import StoreUnavailableError
 from w2s_ray.stages.objects import Meta, Objects
 
@@ -119,17 +120,6 @@ def server_time(objects: Objects) -> float:
     objects.put(key, b"")
     meta = objects.head(key)
     return meta.modified if meta else 0.0
-
-
-def is_alive(pid: int) -> bool:
-    """Whether there is a process of that number on this machine."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _written(owner: Owner, beats: int) -> bytes:

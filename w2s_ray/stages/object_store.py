@@ -127,7 +127,7 @@ class ObjectStore(Store):
         place = self.place(address)
         with store_errors(self.root, f"reading stage {address}"):
             content = _content(place / RECORD)
-            record = _whole(content, address)
+            record = whole_in(content, address)
             if content is None or record is None:
                 content = self.objects.get(_marker(address))
                 if content is None:
@@ -261,7 +261,8 @@ def attempt_in(content: bytes) -> str:
     return attempt
 
 
-def _whole(content: bytes | None, address: str) -> StageRecord | None:
+def whole_in(content: bytes | None, address: str) -> StageRecord | None:
+    """Returns what a stage.json says; None if there is none, or a damaged one."""
     try:
         return None if content is None else record_in(content, address)
     except DamageError:
