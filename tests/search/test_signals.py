@@ -6,11 +6,11 @@ from pathlib import Path
 
 _DRIVER = """
 import os, signal
-from w2s_ray.search.driver import _ray
+from w2s_ray.search.session import ray_session
 from w2s_ray.search.progress import Progress
 
 signal.signal(signal.SIGTERM, lambda *_: print("heard", flush=True))
-with _ray(Progress(), "w2s resume it"):
+with ray_session(Progress(), "w2s resume it"):
     os.kill(os.getpid(), signal.SIGTERM)
 os.kill(os.getpid(), signal.SIGTERM)
 """

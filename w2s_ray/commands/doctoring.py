@@ -39,7 +39,7 @@ def doctor(
 def _here(sweeps: tuple[Sweep, ...], store: str | None, cluster: Path | None) -> "list[Finding]":
     from w2s_ray.doctor.examine import examine
     from w2s_ray.doctor.request import Request
-    from w2s_ray.search.driver import with_absolute_paths
+    from w2s_ray.search.fitting import with_absolute_paths
 
     is_cluster = bool(os.environ.get("RAY_ADDRESS"))
     placed = tuple(with_absolute_paths(sweep) for sweep in sweeps)

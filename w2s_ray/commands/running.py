@@ -45,9 +45,10 @@ def run_sweeps(several: Several, warm_start: str | None, take_over: bool) -> Non
         return _run_several(several, take_over)
     sweep = several.sweeps[0]
     from w2s_ray.report import answers, print_report
-    from w2s_ray.search.driver import RayStartError, SweepFailedError
+    from w2s_ray.search.driver import SweepFailedError
     from w2s_ray.search.driver import run as run_sweep
     from w2s_ray.search.known_stores import resume_command
+    from w2s_ray.search.session import RayStartError
 
     again = resume_command(sweep.name, open_store(sweep.store))
     try:
@@ -64,9 +65,9 @@ def _run_several(several: Several, take_over: bool) -> None:
     """Runs the sweeps of a file in their order, each with its report, and then tells what came out over all."""
     from w2s_ray.report import Report, answers, print_report
     from w2s_ray.report.across import across, print_across
-    from w2s_ray.search.driver import RayStartError
     from w2s_ray.search.in_order import run_in_order
     from w2s_ray.search.known_stores import resume_command
+    from w2s_ray.search.session import RayStartError
 
     again = resume_command(several.name, open_store(several.sweeps[0].store))
     reports, failed = list[Report](), list[str]()

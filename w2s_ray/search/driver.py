@@ -10,7 +10,6 @@ import logging
 import os
 import shutil
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +18,11 @@ from typing import Any
 from rich.markup import escape
 
 from w2s_ray import tasks
-from w2s_ray.assets import is_local, locate
-from w2s_ray.machine import OBJECT_STORE, resources_here, usable_cpus
+from w2s_ray.assets import locate
 from w2s_ray.methods import Experiment, Parts, plan_stages, stages_of
 from w2s_ray.report import write_report
 from w2s_ray.search.budget import Allowance
+from w2s_ray.search.fitting import fitted_to_this_machine, with_absolute_paths
 from w2s_ray.search.folder import LiveRecord, load_record, save_spec, study_place
 from w2s_ray.search.fresh_seeds import confirm, unconfirmed
 from w2s_ray.search.in_bucket import must_suit
@@ -36,15 +35,15 @@ from w2s_ray.search.progress import Progress
 from w2s_ray.search.reading import FINISHED
 from w2s_ray.search.record import COMPLETE, SweepRecord
 from w2s_ray.search.sending import sent
-from w2s_ray.search.signals import orderly_interrupts, signals_kept
+from w2s_ray.search.session import ray_session
+from w2s_ray.search.signals import orderly_interrupts
 from w2s_ray.search.study import Outcome, Study
 from w2s_ray.search.watch import watched
-from w2s_ray.spec import Problem, Resources, SpecError, Sweep, replace
-from w2s_ray.spec.resources import amount_in_words
+from w2s_ray.spec import Sweep
 from w2s_ray.stages.collect import tidy
 from w2s_ray.stages.errors import cause_of, store_errors
 from w2s_ray.stages.object_store import ObjectStore
-from w2s_ray.stages.open import absolute_place, open_store
+from w2s_ray.stages.open import open_store
 from w2s_ray.stages.spent import Meter
 from w2s_ray.stages.stage import walk
 from w2s_ray.stages.store import Store
@@ -55,10 +54,6 @@ _log = logging.getLogger("w2s_ray.search")
 _DRAIN_SECONDS = 15.0
 _LAST_PROJECTION_SECONDS = 8.0
 _PROCESS_DEATHS = 10  # of one trial's thin actor: it holds nothing, so it is simply started again
-
-
-class RayStartError(RuntimeError):
-    """Ray, or the cluster that RAY_ADDRESS names, cannot be used."""
 
 
 class SweepFailedError(RuntimeError):
@@ -90,7 +85,7 @@ def run(
     progress = progress or Progress()
     sweep = with_absolute_paths(sweep)
     if not os.environ.get("RAY_ADDRESS"):
-        sweep = _fitted_to_this_machine(sweep)
+        sweep = fitted_to_this_machine(sweep)
     parts, store = Parts(sweep), open_store(sweep.store)
     stopping = "[yellow]stopping[/yellow]: saving checkpoints; again to stop now"
     with orderly_interrupts(lambda: progress.say(stopping)), lease(store, sweep.name, take_over=take_over):
@@ -180,7 +175,7 @@ def _search(
 ) -> None:
     """Runs Tune until enough trials have finished, or the sweep's budget allows no more; then confirms the winners."""
     sweep = parts.sweep
-    with _ray(progress, resume_command(parts.sweep.name, store)) as ray:
+    with ray_session(progress, resume_command(parts.sweep.name, store)) as ray:
         from w2s_ray.search.searcher import StudySearcher
         from w2s_ray.stages.broker import start_broker
 
@@ -296,42 +291,11 @@ def _make_missing(parts: Parts, record: SweepRecord, progress: Progress) -> None
     graphs = (stages_of(parts, experiment) for experiment in experiments)
     stages = {stage.address: stage for graph in graphs for of_role in graph.values() for stage in of_role}
     progress.say(f"{len(missing)} stages of finished trials are not in the store any more; making them again")
-    with _ray(progress, resume_command(parts.sweep.name, record.store)) as ray:
+    with ray_session(progress, resume_command(parts.sweep.name, record.store)) as ray:
         from w2s_ray.stages.broker import start_broker
 
         broker = start_broker(record.store, parts.sweep.name, parts.sweep.resources.store_patience)
         ray.get([broker.produce.remote(stages[address], -1) for address in missing if address in stages])
-
-
-@contextmanager
-def _ray(progress: Progress, again: str) -> Iterator[Any]:
-    """Starts Ray on this machine, or joins the cluster that RAY_ADDRESS names; leaves it as it was found."""
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # Said beforehand: where Ray's head dies while it starts, Ray ends this process itself, and nothing can be said.
-    progress.say(f"starting Ray; whatever may end this run, {escape(again)} carries on")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import ray
-
-        address = os.environ.get("RAY_ADDRESS")
-        local = {} if address else {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
-        try:
-            with signals_kept():
-                ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
-        except SystemExit as error:  # while it starts, Ray answers SIGTERM itself, with an exit
-            raise KeyboardInterrupt from error
-        except Exception as error:  # Ray raises anything here, plain Exception too
-            with signals_kept():
-                ray.shutdown()
-            raise RayStartError(f"Ray did not start: {error}") from error
-        try:
-            yield ray
-        finally:
-            with signals_kept():
-                ray.shutdown()
 
 
 @contextmanager
@@ -343,44 +307,3 @@ def _tracking(sweep: Sweep, store: Store) -> Iterator[BackgroundTracker]:
         yield tracker
     finally:
         tracker.stop()
-
-
-def with_absolute_paths(sweep: Sweep) -> Sweep:
-    """Resolves local files against the current folder, so that the kept spec can be resumed from any other."""
-
-    def absolute(source: str | None) -> str | None:
-        return str(Path(source).expanduser().resolve()) if source and is_local(source) else source
-
-    task = replace(sweep.task, source=absolute(sweep.task.source), test_source=absolute(sweep.task.test_source))
-    models = {name: replace(model, source=absolute(model.source)) for name, model in sweep.models.items()}
-    return replace(sweep, task=task, models=models, store=absolute_place(sweep.store))
-
-
-def _fitted_to_this_machine(sweep: Sweep) -> Sweep:
-    """Lets feature extraction take the CPUs there are; anything else that this machine lacks is the user's to mend.
-
-    Ray would wait for ever for a CPU or a resource that never comes.
-    """
-    plan = sweep.resources
-    features = replace(plan.features, cpus=min(plan.features.cpus, usable_cpus()))
-    asked = {"default": plan.default, "features": replace(features, workers=1)}  # nothing of them is divided
-    asked |= {f"models.{name}": wanted for name, wanted in plan.models.items()}
-    problems = [problem for place, wanted in asked.items() for problem in _lacking(place, wanted)]
-    if problems:
-        raise SpecError(problems)
-    return replace(sweep, resources=replace(plan, features=features))
-
-
-def _lacking(place: str, wanted: Resources) -> Iterator[Problem]:
-    """Yields what all workers of a stage ask for and this machine does not have."""
-    has = {"CPU": float(usable_cpus())}
-    for name, amount in wanted.demand.items():
-        if name not in has:
-            has = resources_here()  # imports Ray, which most sweeps need not wait for
-        if amount * wanted.workers > has.get(name, 0.0):
-            asks = amount_in_words(name, amount * wanted.workers)
-            yield Problem(
-                ("resources", *place.split(".")),
-                f"asks for {asks}, this machine has {amount_in_words(name, has.get(name, 0.0))}",
-                "lower it or workers, or name a cluster in RAY_ADDRESS",
-            )

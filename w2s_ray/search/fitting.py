@@ -1,0 +1,51 @@
+"""A spec as this machine can run it: with whole paths, and asking for nothing that the machine lacks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from w2s_ray.assets import is_local
+from w2s_ray.machine import resources_here, usable_cpus
+from w2s_ray.spec import Problem, Resources, SpecError, Sweep, replace
+from w2s_ray.spec.resources import amount_in_words
+from w2s_ray.stages.open import absolute_place
+
+
+def with_absolute_paths(sweep: Sweep) -> Sweep:
+    """Resolves local files against the current folder, so that the kept spec can be resumed from any other."""
+
+    def absolute(source: str | None) -> str | None:
+        return str(Path(source).expanduser().resolve()) if source and is_local(source) else source
+
+    task = replace(sweep.task, source=absolute(sweep.task.source), test_source=absolute(sweep.task.test_source))
+    models = {name: replace(model, source=absolute(model.source)) for name, model in sweep.models.items()}
+    return replace(sweep, task=task, models=models, store=absolute_place(sweep.store))
+
+
+def fitted_to_this_machine(sweep: Sweep) -> Sweep:
+    """Lets feature extraction take the CPUs there are; anything else that this machine lacks is the user's to mend.
+
+    Ray would wait for ever for a CPU or a resource that never comes.
+    """
+    plan = sweep.resources
+    features = replace(plan.features, cpus=min(plan.features.cpus, usable_cpus()))
+    asked = {"default": plan.default, "features": replace(features, workers=1)}  # nothing of them is divided
+    asked |= {f"models.{name}": wanted for name, wanted in plan.models.items()}
+    problems = [problem for place, wanted in asked.items() for problem in _lacking(place, wanted)]
+    if problems:
+        raise SpecError(problems)
+    return replace(sweep, resources=replace(plan, features=features))
+
+
+def _lacking(place: str, wanted: Resources) -> Iterator[Problem]:
+    """Yields what all workers of a stage ask for and this machine does not have."""
+    has = {"CPU": float(usable_cpus())}
+    for name, amount in wanted.demand.items():
+        if name not in has:
+            has = resources_here()  # imports Ray, which most sweeps need not wait for
+        if amount * wanted.workers > has.get(name, 0.0):
+            asks = amount_in_words(name, amount * wanted.workers)
+            yield Problem(
+                ("resources", *place.split(".")),
+                f"asks for {asks}, this machine has {amount_in_words(name, has.get(name, 0.0))}",
+                "lower it or workers, or name a cluster in RAY_ADDRESS",
+            )

@@ -1,0 +1,49 @@
+"""Ray for as long as a driver needs it: its own on this machine, or the cluster that RAY_ADDRESS names."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.markup import escape
+
+from w2s_ray.machine import OBJECT_STORE
+from w2s_ray.search.progress import Progress
+from w2s_ray.search.signals import signals_kept
+
+
+class RayStartError(RuntimeError):
+    """Ray, or the cluster that RAY_ADDRESS names, cannot be used."""
+
+
+@contextmanager
+def ray_session(progress: Progress, again: str) -> Iterator[Any]:
+    """Starts Ray on this machine, or joins the cluster that RAY_ADDRESS names; leaves it as it was found."""
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Said beforehand: where Ray's head dies while it starts, Ray ends this process itself, and nothing can be said.
+    progress.say(f"starting Ray; whatever may end this run, {escape(again)} carries on")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import ray
+
+        address = os.environ.get("RAY_ADDRESS")
+        local = {} if address else {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
+        try:
+            with signals_kept():
+                ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
+        except SystemExit as error:  # while it starts, Ray answers SIGTERM itself, with an exit
+            raise KeyboardInterrupt from error
+        except Exception as error:  # Ray raises anything here, plain Exception too
+            with signals_kept():
+                ray.shutdown()
+            raise RayStartError(f"Ray did not start: {error}") from error
+        try:
+            yield ray
+        finally:
+            with signals_kept():
+                ray.shutdown()
