@@ -9,15 +9,15 @@ import buckets
 import pytest
 
 from tests.chaos.harness import end_all, start_driver
-from w2s_ray.search.driver import run
 from w2s_ray.search.folder import load_record, load_spec
 from w2s_ray.search.listing import list_sweeps
 from w2s_ray.search.record import SweepRecord
 from w2s_ray.search.status import status_of
-from w2s_ray.spec import Sweep, replace, yaml
+from w2s_ray.spec import Sweep, yaml
 from w2s_ray.stages.artifacts import read_lines
 from w2s_ray.stages.object_store import ObjectStore
 from w2s_ray.stages.open import open_store
+from w2s_ray.stages.store import Store
 
 pytestmark = pytest.mark.slow
 
@@ -106,5 +106,6 @@ def test_a_sweep_in_a_bucket_is_killed_and_ends_elsewhere_as_if_it_had_not_been(
     assert [key for key in store.objects.listing("work/") if not key.endswith(("claim", "stop"))] == []
 
     monkeypatch.delenv("W2S_STUDY_URL")
-    alone = run(replace(sweep, store=str(tmp_path / "alone")))
-    assert outcome(record) == outcome(alone)
+    alone = start_driver(tmp_path, mark, "run", "small.yaml", "--store", str(tmp_path / "alone"), log="alone")
+    assert alone.wait() == 0, (tmp_path / "alone.err").read_text(encoding="utf-8")
+    assert outcome(record) == outcome(load_record(Store(tmp_path / "alone"), sweep))
