@@ -33,7 +33,6 @@ from w2s_ray.stages.spent import SPENT, Line, began, ended
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, Stage, walk
 from w2s_ray.stages.store import Store
 
-_TURN_SECONDS = 0.05
 _AGAIN = 3  # a stage whose inputs are damaged more often than this has a broken disk under it
 
 _OPTIONS = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
@@ -66,6 +65,7 @@ class Broker:
         self._unwritten: list[Line] = []  # of spent.jsonl, while the store takes nothing
         self._progress: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._judged: set[int] = set()  # open trials that hand in their outcome
+        self._turns = asyncio.Condition()  # told whenever a trial was added to them, or has ended
         self._draining = False
 
     async def produce(self, stage: Stage, trial: int) -> None:
@@ -137,7 +137,7 @@ class Broker:
             try:
                 await self._try(batch)
             except Exception as error:
-                pause = attempts.pause_after(error, self._newest_checkpoint(stage))
+                pause = attempts.pause_after(error, self._store.newest_checkpoint(stage.address))
                 is_over = pause is None or self._draining or stage.address not in self._wanted
                 self._log_failure(stage, error, again=not is_over)
                 if is_over:
@@ -216,9 +216,6 @@ class Broker:
             with path.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(line) + "\n" for line in lines)
 
-    def _newest_checkpoint(self, stage: Stage) -> str | None:
-        return self._store.newest_checkpoint(stage.address)
-
     async def note(self, address: str, row: dict[str, Any]) -> None:
         """Takes a row of a running stage's learning curve."""
         self._progress[address].append(row)
@@ -248,9 +245,13 @@ class Broker:
         Results enter the study in order, so an outcome that came early would only cost its trial's process: Tune ends
         one for which it has no next trial, and a new one takes a second or two of CPU.
         """
-        while any(0 <= number < trial for number in set().union(*self._wanted.values()) - self._judged):
-            await asyncio.sleep(_TURN_SECONDS)
-        self._judged.add(trial)
+        async with self._turns:
+            await self._turns.wait_for(lambda: not self._is_open_before(trial))
+            self._judged.add(trial)
+            self._turns.notify_all()
+
+    def _is_open_before(self, trial: int) -> bool:
+        return any(0 <= number < trial for number in set().union(*self._wanted.values()) - self._judged)
 
     def _ask_to_stop(self, address: str) -> bool:
         """Asks a training that runs to save a checkpoint and end; returns False for a stage that cannot.
@@ -275,6 +276,8 @@ class Broker:
             if stage is not None and stage.execution.private:
                 ray.cancel(task)
                 self._store.drop_work(address)
+        async with self._turns:
+            self._turns.notify_all()
 
     async def running(self) -> list[str]:
         """Returns the labels of the stages that run or wait for a place, and why some have to wait."""
