@@ -22,9 +22,9 @@ from sqlalchemy.pool import NullPool
 
 from w2s_ray.search.place import ENVIRONMENT, Database
 from w2s_ray.secrets import database_without_secrets
+from w2s_ray.spec.search import STORAGE_FORM
 from w2s_ray.stages.errors import StoreUnavailableError
 
-_FORM = "write postgresql://USER@HOST/DATABASE, or sqlite:////FOLDER/FILE with the file's whole path"
 _POSTGRES = ("postgresql", "postgres", "postgresql+psycopg")
 _PATIENCE = {"connect_timeout": 10, "tcp_user_timeout": 30_000}  # s, ms: a host that is gone must not be waited for
 
@@ -135,13 +135,13 @@ def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        raise ValueError(f"the URL of {ENVIRONMENT} or search.storage cannot be read; {_FORM}") from None
+        raise ValueError(f"the URL of {ENVIRONMENT} or search.storage cannot be read; {STORAGE_FORM}") from None
     if "@" in (parsed.host or ""):
         raise ValueError("the password in the URL of the study's database holds an @; write it as %40")
     if parsed.drivername in _POSTGRES:
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername != "sqlite" or not (parsed.database or "").startswith("/"):
-        raise ValueError(f"{database_without_secrets(url)} can hold no study; {_FORM}")
+        raise ValueError(f"{database_without_secrets(url)} can hold no study; {STORAGE_FORM}")
     return parsed
 
 

@@ -64,7 +64,7 @@ def lease(store: Store, name: str, *, take_over: bool = False) -> Iterator[None]
     store.make()
     with _on_this_machine(store, name, take_over=take_over):
         lock = _lock_in_bucket(store, name)
-        _take(lambda patience: _taken(lock, patience), lambda: _owner(lock), name, take_over=take_over)
+        _take(lambda patience: _taken(lock, patience), lambda: _owner(lock) or _UNKNOWN, name, take_over=take_over)
         with lock.held(on_loss=_give_way):
             store.fetch_sweep(name, is_mine=True)
             yield
@@ -94,17 +94,16 @@ def holder(store: Store, name: str) -> Holder | None:
                 return _read(file)
     if not isinstance(store, ObjectStore):
         return None
-    owner = _lock_in_bucket(store, name).owner()
-    return Holder(owner.host, owner.pid, owner.since) if owner else None
+    return _owner(_lock_in_bucket(store, name))
 
 
 def _lock_in_bucket(store: ObjectStore, name: str) -> ObjectLock:
     return ObjectLock(store.objects, f"sweeps/{name}/{LEASE}")
 
 
-def _owner(lock: ObjectLock) -> Holder:
+def _owner(lock: ObjectLock) -> Holder | None:
     owner = lock.owner()
-    return Holder(owner.host, owner.pid, owner.since) if owner else _UNKNOWN
+    return Holder(owner.host, owner.pid, owner.since) if owner else None
 
 
 def _taken(lock: ObjectLock, seconds: float) -> bool:

@@ -9,6 +9,7 @@ from w2s_ray.spec.labels import PREFIX, ensemble_models
 from w2s_ray.spec.method import DEFAULTS, Value, chain_models, check_value, known_parameters, methods_with, unused_by
 from w2s_ray.spec.model import AT_ONCE, FROZEN
 from w2s_ray.spec.problems import Place, Problem, did_you_mean
+from w2s_ray.spec.search import STORAGE_FORM
 from w2s_ray.spec.sweep import Sweep
 from w2s_ray.spec.training import LOSSES
 
@@ -273,7 +274,7 @@ def _credential_problems(sweep: Sweep) -> Iterator[Problem]:
         yield Problem(
             ("search", "storage"),
             f"{storage} can hold no study",
-            "write postgresql://USER@HOST/DATABASE, or sqlite:////FOLDER/FILE with the file's whole path",
+            STORAGE_FORM,
         )
 
 

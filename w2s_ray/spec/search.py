@@ -7,6 +7,9 @@ from pydantic import Field
 from w2s_ray.spec.base import Frozen
 from w2s_ray.spec.budget import Budget
 
+STORAGE_FORM = "write postgresql://USER@HOST/DATABASE, or sqlite:////FOLDER/FILE with the file's whole path"
+"""How to mend the URL of a study's database."""
+
 
 class Objective(Frozen):
     """Mean student accuracy on the validation split, over the seeds.

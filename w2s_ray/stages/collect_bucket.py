@@ -12,7 +12,7 @@ from pathlib import Path
 from w2s_ray.stages.artifacts import WEIGHTS
 from w2s_ray.stages.collect import Garbage, References, with_inputs, without_file
 from w2s_ray.stages.locks import server_time
-from w2s_ray.stages.object_store import ObjectStore, attempt_in, whole_in
+from w2s_ray.stages.object_store import ObjectStore, attempt_in, marker_key, whole_in
 from w2s_ray.stages.objects import Meta, in_parallel
 from w2s_ray.stages.record import RECORD, DamageError, StageRecord
 
@@ -29,7 +29,7 @@ def find_garbage_in_bucket(store: ObjectStore, references: References) -> list[G
     keys, now = store.objects.listing(""), server_time(store.objects)
     old = {key for key, meta in keys.items() if now - meta.modified > _DAY}
     marked = [key.split("/")[1] for key in keys if key.startswith("stages/") and key.endswith(f"/{RECORD}")]
-    found = in_parallel(lambda address: store.objects.get(f"stages/{address}/{RECORD}"), marked)
+    found = in_parallel(lambda address: store.objects.get(marker_key(address)), marked)
     contents = dict(zip(marked, found, strict=True))
     records = {address: whole_in(content, address) for address, content in contents.items()}
     needed = with_inputs(references, records)
@@ -49,7 +49,7 @@ def remove_from_bucket(store: ObjectStore, garbage: Garbage) -> None:
     if garbage.kind == "weights":
         return _drop_weights(store, key)
     if garbage.kind == "stage":
-        objects.delete(f"{key}/{RECORD}")
+        objects.delete(marker_key(garbage.path.name))
         shutil.rmtree(store.place(garbage.path.name), ignore_errors=True)
     return objects.delete(*(objects.listing(key) or [key]))
 
@@ -70,12 +70,11 @@ def _weights(
 def _drop_weights(store: ObjectStore, key: str) -> None:
     """The record says so first, so that the stage stays whole."""
     address = key.split("/")[1]
-    marker = f"stages/{address}/{RECORD}"
-    content = store.objects.get(marker)
+    content = store.objects.get(marker_key(address))
     record = whole_in(content, address)
     if content is not None and record is not None:
         smaller = {**json.loads(without_file(record, WEIGHTS).to_json()), "attempt": attempt_in(content)}
-        store.objects.put(marker, json.dumps(smaller, indent=1).encode())
+        store.objects.put(marker_key(address), json.dumps(smaller, indent=1).encode())
     store.objects.delete(key)
     shutil.rmtree(store.place(address), ignore_errors=True)
 

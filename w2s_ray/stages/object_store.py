@@ -26,6 +26,7 @@ from typing import Any
 
 from w2s_ray.assets import cache_folder
 from w2s_ray.bucket_uri import normalised
+from w2s_ray.files import write_whole
 from w2s_ray.stages.errors import MARKER, DamagedStageError, StoreUnavailableError, must_exist, store_errors
 from w2s_ray.stages.integrity import check_file
 from w2s_ray.stages.objects import Objects, in_parallel
@@ -75,7 +76,7 @@ class RemoteStage(StoredStage):
         address = self.record.address
         if self.store.objects.fetch(f"stages/{address}/{attempt_in(self.content)}/{name}", draft) is not None:
             return
-        if self.store.objects.get(_marker(address)) != self.content:
+        if self.store.objects.get(marker_key(address)) != self.content:
             self.store.forget(address)
             raise DamagedStageError(address, f"is another by now, without the {name} that was asked for")
         raise DamageError(f"has no {name!r}")
@@ -120,7 +121,7 @@ class ObjectStore(Store):
             shutil.rmtree(old, ignore_errors=True)
         if not mark.exists():
             self.root.mkdir(parents=True, exist_ok=True)
-            _write(mark, name)
+            write_whole(mark, name)
 
     def read(self, address: str) -> StoredStage | None:
         """Returns a finished stage, or None. One that is seen to be damaged is put aside and counts as not there."""
@@ -129,7 +130,7 @@ class ObjectStore(Store):
             content = _content(place / RECORD)
             record = whole_in(content, address)
             if content is None or record is None:
-                content = self.objects.get(_marker(address))
+                content = self.objects.get(marker_key(address))
                 if content is None:
                     return None
                 try:
@@ -138,7 +139,7 @@ class ObjectStore(Store):
                     self.put_aside(address, content, str(damage))
                     return None
                 place.mkdir(parents=True, exist_ok=True)
-                _write(place / RECORD, content)
+                write_whole(place / RECORD, content)
         return RemoteStage(place, record, 0, store=self, content=content)
 
     def read_all(self, addresses: Iterable[str]) -> dict[str, StoredStage | None]:
@@ -152,10 +153,10 @@ class ObjectStore(Store):
 
     def put_aside(self, address: str, content: bytes, reason: str) -> None:
         """Takes a damaged stage out of the way, unless its stage.json is another than `content` by now."""
-        if self.objects.get(_marker(address)) == content:
+        if self.objects.get(marker_key(address)) == content:
             key = f"aside/{address}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}.json"
             self.objects.put(key, content)
-            self.objects.delete(_marker(address))
+            self.objects.delete(marker_key(address))
             _log.warning("stage %s %s; it was put aside to %s and will be made again", address, reason, key)
         shutil.rmtree(self.place(address), ignore_errors=True)
 
@@ -177,17 +178,17 @@ class ObjectStore(Store):
         place.mkdir(parents=True, exist_ok=True)
         for name in names:
             os.replace(draft / name, place / name)
-        return _write(place / RECORD, content)
+        return write_whole(place / RECORD, content)
 
     def _mark(self, address: str, content: bytes) -> bool:
         """Makes the stage be there; False if one is there by now, which holds the same."""
         for _ in range(3):
-            if self.objects.create(_marker(address), content) is not None:
+            if self.objects.create(marker_key(address), content) is not None:
                 return True
             self.forget(address)
             if self.read(address) is not None:  # it puts aside what is damaged
                 return False
-        raise StoreUnavailableError(17, f"{self.uri}/{_marker(address)} is damaged and cannot be moved; remove it")
+        raise StoreUnavailableError(17, f"{self.uri}/{marker_key(address)} is damaged and cannot be moved; remove it")
 
     def drop_work(self, address: str) -> None:
         """Removes the checkpoint of a stage, here and in the bucket, and all else of its work but its claim."""
@@ -242,7 +243,8 @@ def work_key(address: str, name: str) -> str:
     return f"work/{address}/{name}"
 
 
-def _marker(address: str) -> str:
+def marker_key(address: str) -> str:
+    """Returns the key of the object that makes a stage be there."""
     return f"stages/{address}/{RECORD}"
 
 
@@ -274,9 +276,3 @@ def _content(path: Path) -> bytes | None:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def _write(path: Path, content: bytes) -> None:
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    draft.write_bytes(content)
-    os.replace(draft, path)
