@@ -1,16 +1,14 @@
 """A sweep's folder in the store: its spec and its study."""
 
 import json
-import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from w2s_ray.files import write_whole
 from w2s_ray.methods import Experiment
 from w2s_ray.search.confirmation import Confirmation, confirmations_in
 from w2s_ray.search.naming import load_names
@@ -62,9 +60,7 @@ def save_spec(store: Store, sweep: Sweep) -> None:
     store.make()
     path = store.sweep_folder(sweep.name) / "sweep.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    draft.write_text(yaml.dump(sweep), encoding="utf-8")
-    draft.replace(path)
+    write_whole(path, yaml.dump(sweep).encode())
     store.send_sweep(sweep.name)
 
 
@@ -114,7 +110,6 @@ class LiveRecord:
         self._study, self._store = study, store
         self._fingerprint = address_of(load_names(store.sweep_folder(study.sweep.name)))[:16]
         self._ended: dict[int, TrialRecord] = {}
-        self._spaces: dict[frozenset[Any], dict[str, BaseDistribution]] = {}
 
     def now(self) -> SweepRecord:
         """Returns what `load_record` would."""
@@ -129,9 +124,6 @@ class LiveRecord:
         record = _trial_record(self._study.sweep, number, trial)
         if trial.state in FINISHED:
             self._ended[number] = record
-            # Optuna keeps a copy of the space with each trial, a kilobyte in which they are all alike.
-            space = trial.distributions
-            trial.distributions = self._spaces.setdefault(frozenset(space.items()), space)
         return record
 
 

@@ -5,13 +5,13 @@ store given by --store, or the one in the current directory, always comes first.
 """
 
 import json
-import os
 from pathlib import Path
 
 from filelock import FileLock
 
 from w2s_ray.assets import cache_folder
 from w2s_ray.bucket_uri import is_uri
+from w2s_ray.files import write_whole
 from w2s_ray.search.several import names_in
 from w2s_ray.stages.open import open_store
 from w2s_ray.stages.store import Store
@@ -25,9 +25,7 @@ def remember(store: Store) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         others = [uri for uri in _known() if uri != store.uri and (is_uri(uri) or Path(uri).is_dir())]
-        draft = path.with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps([store.uri, *others][:_MOST]), encoding="utf-8")
-        draft.replace(path)
+        write_whole(path, json.dumps([store.uri, *others][:_MOST]).encode())
 
 
 def stores_with(name: str, but: Store) -> list[Store]:

@@ -8,6 +8,7 @@ study that comparable trials may seed, and changed data begins one that they may
 import json
 from pathlib import Path
 
+from w2s_ray.files import write_whole
 from w2s_ray.methods import Parts
 from w2s_ray.spec import Pairing
 from w2s_ray.stages.fingerprint import address_of
@@ -39,9 +40,7 @@ def comparable_prefix(parts: Parts, pairing: Pairing, sweep_name: str | None = N
 
 def save_names(folder: Path, names: tuple[str, ...]) -> None:
     """Keeps the names beside the study, so that it can be read where data and models are not at hand."""
-    draft = folder / ".study.json"
-    draft.write_text(json.dumps(list(names)), encoding="utf-8")
-    draft.replace(folder / "study.json")
+    write_whole(folder / "study.json", json.dumps(list(names)).encode())
 
 
 def load_names(folder: Path) -> tuple[str, ...]:

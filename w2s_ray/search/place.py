@@ -11,6 +11,7 @@ import uuid
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from w2s_ray.files import write_whole
 from w2s_ray.secrets import database_without_password, database_without_secrets
 
 ENVIRONMENT = "W2S_STUDY_URL"
@@ -73,9 +74,7 @@ def keep_database(place: Database) -> Database:
     content = json.dumps({"key": kept.key, "url": database_without_password(kept.url)})
     path = place.folder / _FILE
     if not path.is_file() or path.read_text(encoding="utf-8") != content:
-        draft = path.with_suffix(f".{os.getpid()}.tmp")
-        draft.write_text(content, encoding="utf-8")
-        draft.replace(path)
+        write_whole(path, content.encode())
     return kept
 
 

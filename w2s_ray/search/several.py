@@ -5,12 +5,12 @@ What is kept is `sweeps/NAME/tasks.json`: the sweeps as they were asked for, bes
 """
 
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from w2s_ray.files import write_whole
 from w2s_ray.search.folder import load_record, load_spec
 from w2s_ray.search.plan import Plan, make_plan
 from w2s_ray.search.record import SweepRecord
@@ -35,10 +35,8 @@ def keep(store: Store, several: Several) -> None:
     store.make()
     path = _path(store, several.name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
     data = [sweep.model_dump(mode="json", by_alias=True, exclude_none=True) for sweep in several.sweeps]
-    draft.write_text(json.dumps(data, indent=1), encoding="utf-8")
-    draft.replace(path)
+    write_whole(path, json.dumps(data, indent=1).encode())
     store.send_sweep(several.name)
 
 

@@ -5,11 +5,10 @@ works here its own folder is the truth and nothing is fetched.
 """
 
 import fcntl
-import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from w2s_ray.files import write_whole
 from w2s_ray.stages.objects import Objects, in_parallel
 
 LEASE = "driver.lock"
@@ -91,6 +90,4 @@ def _write(path: Path, content: bytes) -> None:
     if path.exists() and path.read_bytes() == content:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    draft.write_bytes(content)
-    os.replace(draft, path)
+    write_whole(path, content)
