@@ -12,6 +12,8 @@ from w2s_ray.spec import ResourcePlan, Resources, Sweep, replace, yaml
 def doctor(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     environment |= {"PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "200", "MLFLOW_TRACKING_URI": ""}
+    # Of its own: Ray leaves a token in the home of whoever runs it, which others can read where the home is open.
+    environment["RAY_AUTH_TOKEN"] = "0123456789abcdef" * 4
     command = [sys.executable, "-m", "w2s_ray", "doctor", *arguments]
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
