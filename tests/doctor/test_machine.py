@@ -5,6 +5,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from w2s_ray.doctor import machine
 from w2s_ray.doctor.machine import gpus, packages, shared_memory, temporary_disk, versions
 from w2s_ray.doctor.need import Need
 
@@ -39,3 +42,11 @@ def test_a_gpu_that_ray_counts_and_torch_does_not_see_is_a_problem() -> None:
     (found,) = gpus(Need(gpus=99))
     assert found.state == "problem"
     assert found.says.endswith("Ray counts 99")
+
+
+def test_a_torch_that_does_not_answer_is_a_problem_where_ray_counts_gpus_and_a_warning_where_it_may_be_busy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(machine, "_GPU_SECONDS", 0.01)
+    assert [gpus(Need(gpus=count))[0].state for count in (0, 1)] == ["warning", "problem"]
+    assert "look again" in gpus(Need(gpus=0))[0].mend

@@ -94,6 +94,9 @@ def gpus(need: Need) -> list[Finding]:
     """Whether torch can use the GPUs that Ray counts."""
     counted = rays_gpus() if need.gpus is None else need.gpus
     seen = _torchs_gpus()
+    if seen is None:  # without a GPU it is the machine that was busy: torch takes long to be imported then
+        says = f"torch did not say within {_GPU_SECONDS:g} s what GPUs it sees; Ray counts {counted:g}"
+        return [(problem if counted else warning)("gpus", says, "see whether `nvidia-smi` answers, and look again")]
     mend = "install the torch that fits this machine's driver (`nvidia-smi` names it), or start Ray with --num-gpus=0"
     if isinstance(seen, str):
         return [problem("gpus", f"torch cannot use a GPU here: {seen}", mend)]
@@ -154,13 +157,13 @@ def _pids_max(path: str) -> float:
     return math.inf if text == "max" else float(text)
 
 
-def _torchs_gpus() -> int | str:
-    """Returns how many GPUs torch can use, or why it cannot."""
+def _torchs_gpus() -> int | str | None:
+    """Returns how many GPUs torch can use, or why it cannot; None if it does not answer."""
     command = [sys.executable, "-c", _COUNT_GPUS]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_GPU_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        return f"no answer within {_GPU_SECONDS} s"
+        return None
     if done.returncode != 0:
         return (done.stderr.strip().splitlines() or ["no reason given"])[-1]
     return int(done.stdout.split()[-1])
