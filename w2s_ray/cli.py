@@ -188,7 +188,9 @@ def doctor(
     address: cluster.MaybeAddress = None,
     cluster_file: Annotated[
         Path | None,
-        typer.Option("--cluster", help="A Ray launcher file, whose node types may be added.", show_default=False),
+        typer.Option(
+            "--cluster", help="A Ray launcher file or a RayCluster, whose node types may be added.", show_default=False
+        ),
     ] = None,
     insecure: cluster.Insecure = False,
     as_json: AsJson = False,

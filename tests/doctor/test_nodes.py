@@ -16,23 +16,11 @@ from typing import Any
 import psutil
 import pytest
 
-from w2s_ray.spec import ResourcePlan, Resources, Sweep, replace, yaml
-
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "canary-" + "fedcba9876543210" * 3
 _MARK = "W2S_TEST_DOCTOR"
-
-# What an autoscaler tells the head of the nodes that it may add.
-_TELL_OF_A_NODE_TYPE = """
-import sys
-from ray._raylet import GcsClient
-from ray.core.generated.autoscaler_pb2 import ClusterConfig
-config = ClusterConfig()
-config.node_group_configs.add(name="big", resources={"CPU": 64}, max_count=1)
-GcsClient(address=sys.argv[1]).report_cluster_config(config.SerializeToString())
-"""
 
 
 @dataclass(frozen=True)
@@ -112,17 +100,6 @@ def test_a_wrong_token_is_a_problem_and_what_needs_no_cluster_is_looked_at(nodes
     assert [check for check, _ in bad(findings)] == ["cluster"]
     assert "packages" in {one["check"] for one in findings}
     assert "wrong-wrong" not in said
-
-
-def test_a_node_type_that_the_autoscaler_may_add_can_hold_what_no_node_does(nodes: Nodes, small: Sweep) -> None:
-    greedy = replace(small, resources=ResourcePlan(default=Resources(cpus=64)), store=str(nodes.folder / "runs"))
-    (nodes.folder / "greedy.yaml").write_text(yaml.dump(greedy), encoding="utf-8")
-    _, before, said = nodes.doctor("greedy.yaml")
-    assert [check for check, _ in bad(before)] == ["resources"], said
-    tell = [sys.executable, "-c", _TELL_OF_A_NODE_TYPE, nodes.address]
-    subprocess.run(tell, env=nodes.environment, check=True, timeout=60)
-    _, after, said = nodes.doctor("greedy.yaml")
-    assert bad(after) == [], said
 
 
 def test_nodes_with_another_version_without_the_store_and_without_the_gpu_they_count_are_found(nodes: Nodes) -> None:

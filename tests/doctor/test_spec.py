@@ -11,7 +11,7 @@ from w2s_ray.doctor.request import Kind, Request
 from w2s_ray.doctor.spec import disk_of_the_store, resources
 from w2s_ray.spec import ResourcePlan, Resources, Sweep, replace
 
-AWS = Path(__file__).parents[2] / "cluster" / "aws.yaml"
+CLUSTER = Path(__file__).parents[2] / "cluster"
 NODES = (Kind("head", {"CPU": 0}, 1), Kind("worker", {"CPU": 8, "GPU": 1}, 2))
 
 
@@ -59,16 +59,22 @@ def test_workers_that_do_not_all_find_a_place_are_a_problem(small: Sweep) -> Non
     assert "8 CPU and 1 GPU for each of 3 workers; there is room for 2 of them" in found
 
 
-def test_node_types_of_a_launcher_file_may_hold_what_no_node_does_yet(small: Sweep) -> None:
+@pytest.mark.parametrize("name", ["aws.yaml", "kuberay/cluster.yaml", "kuberay/job.yaml"])
+def test_node_types_of_a_file_may_hold_what_no_node_does_yet(small: Sweep, name: str) -> None:
     request = Request((asking(small, cpus=8, gpus=1, workers=8),), is_cluster=True, kinds=NODES[:1])
     assert len(problems(resources(request))) == 3
-    assert problems(resources(Request(request.sweeps, None, AWS, True, request.kinds))) == []
+    assert problems(resources(Request(request.sweeps, None, CLUSTER / name, True, request.kinds))) == []
 
 
 def test_a_file_that_is_no_launcher_file_is_answered_with_what_would_be(small: Sweep, tmp_path: Path) -> None:
-    (tmp_path / "any.yaml").write_text("available_node_types: {cpu: {max_workers: 2}}")
-    with pytest.raises(ValueError, match="does not say the resources of cpu"):
-        resources(Request((small,), cluster_file=tmp_path / "any.yaml"))
+    for text, said in (
+        ("available_node_types: {cpu: {max_workers: 2}}", "does not say the resources of cpu"),
+        ("nodes: {cpu: {cpus: 2}}", "--cluster takes a launcher file, as in cluster/aws.yaml, or a RayCluster"),
+        ("{kind: RayCluster, spec: {}}", "is no RayCluster that KubeRay's autoscaler reads: KeyError"),
+    ):
+        (tmp_path / "any.yaml").write_text(text)
+        with pytest.raises(ValueError, match=said):
+            resources(Request((small,), cluster_file=tmp_path / "any.yaml"))
 
 
 def test_more_cpus_than_this_machine_has_are_a_problem_but_not_for_features(small: Sweep) -> None:

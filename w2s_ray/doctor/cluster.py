@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -22,6 +23,7 @@ from w2s_ray.doctor.checks import ON_EACH_MACHINE
 from w2s_ray.doctor.finding import Finding, first_line, has_problem, ok, placed, problem, warning
 from w2s_ray.doctor.machine import versions
 from w2s_ray.doctor.need import Need
+from w2s_ray.doctor.node_types import file_of_the_autoscaler
 from w2s_ray.doctor.request import Kind
 from w2s_ray.doctor.store import seen_from_the_driver
 
@@ -31,7 +33,6 @@ _HELLO_SECONDS = 60.0  # a process starts there, and may get the package first
 _LOOK_SECONDS = 240.0
 _CLOCK_SECONDS = 10.0
 _CLOCK_OFF, _CLOCK_WRONG = 3.0, 300.0  # seconds; object stores and tokens refuse a clock that is minutes off
-_UNLIMITED = 10**6
 _NOT_JOINED = "see whether it runs, what RAY_ADDRESS names, and whether its token is the one here (RAY_AUTH_TOKEN)"
 _RAYLET = "see `ray status` and the raylet's log there (/tmp/ray/session_latest/logs), or take the node away"
 _SAME = "install the same on every node: pip install -c constraints.txt, or one image for all"
@@ -82,13 +83,13 @@ def nodes() -> list[Node]:
 
 
 def kinds(found: Sequence[Node]) -> tuple[Kind, ...]:
-    """Returns the nodes that there are, and those that the cluster's autoscaler may add."""
-    from ray._private.state import state
+    """Returns the nodes that there are."""
+    return tuple(Kind(node.where, node.resources, 1) for node in found)
 
-    config = state.get_cluster_config()
-    groups = config.node_group_configs if config is not None else ()
-    more = (Kind(one.name, dict(one.resources), _UNLIMITED if one.max_count < 0 else one.max_count) for one in groups)
-    return (*(Kind(node.where, node.resources, 1) for node in found), *more)
+
+def launcher_file() -> Path | None:
+    """Returns the file with the node types that the cluster's autoscaler may add, if that runs on this machine."""
+    return file_of_the_autoscaler(ray.get_runtime_context().gcs_address)
 
 
 def look_at(found: Sequence[Node], need: Need) -> list[Finding]:

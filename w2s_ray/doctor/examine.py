@@ -41,5 +41,6 @@ def _on_a_cluster(request: Request, need: Need) -> list[Finding]:
         if troubles:
             return placed([*troubles, *_here(request, need)], DRIVER)
         nodes = cluster.nodes()
-        with_kinds = replace(request, kinds=cluster.kinds(nodes))
-        return [*cluster.look_at(nodes, need), *placed(run_checks(OF_THE_DRIVER, with_kinds), DRIVER)]
+        types = request.cluster_file or cluster.launcher_file()
+        known = replace(request, kinds=cluster.kinds(nodes), cluster_file=types)
+        return [*cluster.look_at(nodes, need), *placed(run_checks(OF_THE_DRIVER, known), DRIVER)]

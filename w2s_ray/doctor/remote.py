@@ -42,7 +42,7 @@ def examine_there(
         sweeps: what `spec` says, with the command line's options.
         spec: the file, which is sent along.
         store: a folder on the cluster, in place of the spec's.
-        cluster_file: a launcher file of Ray with node types; sent along.
+        cluster_file: a file with node types; sent along.
         insecure: goes on where there is no token, or where it could be overheard.
     """
     where = f"from here to {without_secrets(address)}"

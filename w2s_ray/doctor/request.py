@@ -28,7 +28,7 @@ class Request:
     Attributes:
         sweeps: empty where no spec was given.
         store: an absolute folder; None where none was named, on a cluster.
-        cluster_file: a launcher file of Ray with the node types that an autoscaler may add.
+        cluster_file: says the node types that an autoscaler may add; see `node_types`.
         is_cluster: whether Ray is joined rather than started here.
         kinds: filled in once the nodes are known.
     """

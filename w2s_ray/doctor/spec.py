@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from w2s_ray.doctor.finding import Finding, advised, ok, problem, warning
+from w2s_ray.doctor.node_types import kinds_in
 from w2s_ray.doctor.request import Kind, Request
 from w2s_ray.machine import resources_here, usable_cpus
 from w2s_ray.search.forecast import free_bytes
@@ -32,13 +33,14 @@ def disk_of_the_store(request: Request) -> list[Finding]:
 def resources(request: Request) -> list[Finding]:
     """Whether some node, or node type, can hold each stage of the sweeps."""
     there = request.kinds if request.is_cluster else (Kind("this machine", resources_here(), 1),)
-    kinds = [*there, *(_kinds_in(request.cluster_file) if request.cluster_file else ())]
+    kinds = [*there, *(kinds_in(request.cluster_file) if request.cluster_file else ())]
     asked = dict.fromkeys(
         (place, wanted) for sweep in request.sweeps for place, wanted in _asked(sweep, request.is_cluster)
     )
     if asked and not kinds:
         return [problem("resources", "no node is known that could hold a stage", "mend what keeps the cluster from us")]
-    other = "add a node type that can hold it" if request.is_cluster else "name a cluster in RAY_ADDRESS"
+    add = "add a node type that can hold it, or name the file of those that may be added: --cluster FILE"
+    other = add if request.is_cluster else "name a cluster in RAY_ADDRESS"
     return [_satisfied(place, wanted, kinds, other) for place, wanted in asked]
 
 
@@ -87,23 +89,3 @@ def _places_on(kind: Kind, asks: dict[str, float]) -> int:
 
 def _most(name: str, kinds: list[Kind]) -> float:
     return max((kind.resources.get(name, 0) for kind in kinds), default=0)
-
-
-def _kinds_in(path: Path) -> list[Kind]:
-    """Returns the node types of a launcher file of Ray.
-
-    Raises:
-        ValueError: it is none, or a type does not say what its nodes have.
-    """
-    from ruamel.yaml import YAML
-
-    data = YAML(typ="safe", pure=True).load(path)
-    types = data.get("available_node_types") if isinstance(data, dict) else None
-    if not isinstance(types, dict):
-        raise ValueError(f"{path} has no available_node_types; --cluster takes a launcher file, as in cluster/aws.yaml")
-    silent = [name for name, kind in types.items() if not isinstance(kind, dict) or "resources" not in kind]
-    if silent:
-        raise ValueError(f"{path} does not say the resources of {', '.join(silent)}; write {{CPU: ..., GPU: ...}}")
-    head = data.get("head_node_type")
-    counts = {name: 1 if name == head else kind.get("max_workers", 0) for name, kind in types.items()}
-    return [Kind(name, kind["resources"], counts[name]) for name, kind in types.items()]

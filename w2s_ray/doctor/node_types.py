@@ -1,0 +1,65 @@
+"""The types of nodes that a cluster may have: as a file says that somebody names, or the one that its autoscaler reads.
+
+Ray's autoscaler tells nobody which types it has. Beside the head its process is there to be seen, with the name of its
+file; from elsewhere, and on Kubernetes, where it asks the operator, the file has to be named.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from w2s_ray.doctor.request import Kind
+
+_OPTION = "--autoscaling-config="
+
+
+def kinds_in(path: Path) -> list[Kind]:
+    """Returns the node types of a launcher file of Ray, or of a RayCluster or RayJob of KubeRay's.
+
+    Raises:
+        ValueError: it is neither, or a type does not say what its nodes have.
+    """
+    from ruamel.yaml import YAML
+
+    data = YAML(typ="safe", pure=True).load(path)
+    data = data if isinstance(data, dict) else {}
+    is_manifest = data.get("kind") in ("RayCluster", "RayJob")
+    types = _of_kuberay(data, path) if is_manifest else data.get("available_node_types")
+    if not isinstance(types, dict):
+        raise ValueError(
+            f"{path} has no available_node_types; --cluster takes a launcher file, as in cluster/aws.yaml, "
+            "or a RayCluster, as in cluster/kuberay/cluster.yaml"
+        )
+    silent = [name for name, kind in types.items() if not isinstance(kind, dict) or "resources" not in kind]
+    if silent:
+        raise ValueError(f"{path} does not say the resources of {', '.join(silent)}; write {{CPU: ..., GPU: ...}}")
+    head = data.get("head_node_type")
+    counts = {name: 1 if name == head else kind.get("max_workers", 0) for name, kind in types.items()}
+    return [Kind(name, kind["resources"], counts[name]) for name, kind in types.items()]
+
+
+def file_of_the_autoscaler(gcs: str) -> Path | None:
+    """Returns the launcher file that the autoscaler of a cluster reads; None where that does not run on this machine.
+
+    Args:
+        gcs: host and port of the cluster, as Ray names them.
+    """
+    import psutil
+
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or ()
+        if f"--gcs-address={gcs}" in words:
+            for word in words:
+                if word.startswith(_OPTION) and Path(word.removeprefix(_OPTION)).is_file():
+                    return Path(word.removeprefix(_OPTION))
+    return None
+
+
+def _of_kuberay(data: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    from ray.autoscaler._private.kuberay import autoscaling_config as kuberay
+
+    try:
+        spec = data["spec"].get("rayClusterSpec") or data["spec"]
+        return dict(kuberay._generate_available_node_types_from_ray_cr_spec(spec))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path} is no {data['kind']} that KubeRay's autoscaler reads: {error!r}") from None
