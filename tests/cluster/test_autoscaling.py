@@ -32,10 +32,14 @@ Event = dict[str, Any]
 
 @pytest.fixture
 def user(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment of a user of a new cluster, whose workers' stages sleep."""
+    """The environment of a user of a new cluster, whose workers' stages sleep.
+
+    Of Ray it has what `pip install .` brings: without grpc Ray takes itself for installed without dashboard and client.
+    """
+    (tmp_path / "grpc.py").write_text("raise ImportError('as if it were not installed')", encoding="utf-8")
     port = str(free_ports(1)[0])
     paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
-    code = [str(HERE.parent / "benchmarks"), os.environ.get("PYTHONPATH") or str(HERE.parents[1])]
+    code = [str(tmp_path), str(HERE.parent / "benchmarks"), os.environ.get("PYTHONPATH") or str(HERE.parents[1])]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     user = {**clean, "PATH": ":".join(paths), "PYTHONPATH": ":".join(code), "RAY_AUTH_TOKEN": TOKEN}
     user["RAY_raylet_start_wait_time_s"] = "240"  # other tests may keep the machine busy
@@ -44,6 +48,7 @@ def user(tmp_path: Path) -> Iterator[dict[str, str]]:
         said = subprocess.run(up, env=user, capture_output=True, text=True, timeout=300, check=False)
         assert said.returncode == 0, said.stderr
         user |= dict(one.split("=") for one in said.stdout.split()[1:])
+        assert Path(f"/tmp/w2s-{port}/environment").read_text(encoding="utf-8") == said.stdout
         hook = {"runtime_env": {"worker_process_setup_hook": "sleeping.install"}}
         yield {**user, "RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps(hook)}
     finally:
@@ -131,6 +136,10 @@ def test_a_sweep_starts_the_nodes_that_its_models_ask_for_and_leaves_none_behind
     store.make()
     (store.root / "mean").write_text(str(_MEAN), encoding="utf-8")
     (tmp_path / "sweep.yaml").write_text(yaml.dump(sweep), encoding="utf-8")
+    doctor = [sys.executable, "-m", "w2s_ray", "doctor", "sweep.yaml", "--json"]
+    told = subprocess.run(doctor, cwd=tmp_path, env=user, capture_output=True, text=True, timeout=300, check=False)
+    needs = [one for one in json.loads(told.stdout)["findings"] if one["check"] == "resources"]
+    assert [one["state"] for one in needs] == ["ok"] * 3, "it does not know the types of nodes that are not up"
     seen, start = tmp_path / "nodes.jsonl", time.time()
     with seen.open("w") as out:
         watch = subprocess.Popen([sys.executable, HERE / "timeline.py", user["RAY_ADDRESS"]], env=user, stdout=out)
