@@ -7,6 +7,7 @@ import buckets
 import pytest
 from making import stage_of
 
+from w2s_ray.commands.planning import show_plan
 from w2s_ray.doctor.need import Need
 from w2s_ray.doctor.store import probed, seen_from_the_driver
 from w2s_ray.doctor.store import store as look
@@ -16,6 +17,7 @@ from w2s_ray.search.folder import UnknownSweepError, load_spec, save_spec
 from w2s_ray.search.known_stores import remember, resume_command, store_with
 from w2s_ray.search.plan import make_plan
 from w2s_ray.spec import SpecError, Sweep
+from w2s_ray.spec.several import Several
 from w2s_ray.stages import collect_bucket
 from w2s_ray.stages.artifacts import WEIGHTS
 from w2s_ray.stages.collect import References
@@ -24,6 +26,8 @@ from w2s_ray.stages.object_store import ObjectStore
 from w2s_ray.stages.open import open_store
 from w2s_ray.stages.stage import Stage
 from w2s_ray.stages.store import Store
+
+PRICES = Path(__file__).parents[2] / "cluster" / "plan_aws.yaml"
 
 
 @pytest.fixture
@@ -58,6 +62,17 @@ def test_a_spec_with_credentials_in_its_store_is_refused_without_telling_them(sm
     with pytest.raises(ValueError, match="s3://BUCKET/PREFIX") as refused:
         in_bucket(small_data, "s3://key:hidden@bucket/x")
     assert "hidden" not in str(refused.value)
+
+
+def test_a_plan_for_a_cluster_fetches_the_sweep_once(
+    small_data: dict[str, Any], bucket: str, s3: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = in_bucket(small_data, bucket)
+    with buckets.moody(s3) as front:
+        buckets.use(monkeypatch, front.port)
+        show_plan(Several("small", (sweep,)), PRICES, as_json=True)
+    asked = [path for _, path in front.asked if path.endswith("/sweeps/small/sweep.yaml")]
+    assert len(asked) == 1
 
 
 def test_a_sweep_is_found_by_its_name_from_a_machine_that_knows_the_store(

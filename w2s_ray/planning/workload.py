@@ -47,6 +47,8 @@ class Planned:
 def plan_work(sweep: Sweep, store: Store, cluster: Cluster) -> Planned:
     """Lays out what is left of a sweep. Reads the study and the store, and writes nothing.
 
+    The sweep's folder is taken as this machine has it: who plans has made a plan of it before, which fetches it.
+
     Raises:
         UnknownTimeError: nothing tells how long a stage takes.
     """
@@ -67,7 +69,6 @@ def plan_work(sweep: Sweep, store: Store, cluster: Cluster) -> Planned:
 def open_experiments(parts: Parts, store: Store) -> list[Experiment]:
     """Returns the trials without a result: as they were asked, the defaults, and a random draw for each further one."""
     sweep = parts.sweep
-    store.fetch_sweep(sweep.name)
     record = read_record(store, sweep, study_names(parts))
     finished = {trial.number for trial in record.trials if trial.state in ENDED}
     known = known_experiments(record)
