@@ -32,14 +32,10 @@ Event = dict[str, Any]
 
 @pytest.fixture
 def user(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment of a user of a new cluster, whose workers' stages sleep.
-
-    Of Ray it has what `pip install .` brings: without grpc Ray takes itself for installed without dashboard and client.
-    """
-    (tmp_path / "grpc.py").write_text("raise ImportError('as if it were not installed')", encoding="utf-8")
+    """The environment of a user of a new cluster, whose workers' stages sleep."""
     port = str(free_ports(1)[0])
     paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
-    code = [str(tmp_path), str(HERE.parent / "benchmarks"), os.environ.get("PYTHONPATH") or str(HERE.parents[1])]
+    code = [str(HERE.parent / "benchmarks"), os.environ.get("PYTHONPATH") or str(HERE.parents[1])]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     user = {**clean, "PATH": ":".join(paths), "PYTHONPATH": ":".join(code), "RAY_AUTH_TOKEN": TOKEN}
     user["RAY_raylet_start_wait_time_s"] = "240"  # other tests may keep the machine busy
