@@ -116,11 +116,12 @@ def resume(
     trials: Trials = None,
     take_over: TakeOver = False,
     address: cluster.MaybeAddress = None,
+    driver_on: cluster.DriverOn = None,
     insecure: cluster.Insecure = False,
 ) -> None:
     """Carry on with a sweep by its name, with the spec kept beside its study."""
     if address:
-        cluster.resume_there(name, address, store, trials, insecure=insecure, take_over=take_over)
+        cluster.resume_there(name, address, store, trials, driver_on, insecure=insecure, take_over=take_over)
         return
     with interruptible():
         from w2s_ray.search.folder import load_spec

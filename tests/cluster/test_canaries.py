@@ -1,6 +1,7 @@
 """Distinct secrets wherever one can come from, a real sweep, and then a look into all that came out of it."""
 
 import base64
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,7 +88,16 @@ def test_no_secret_is_in_anything_that_a_sweep_says_or_leaves(
         return done.stdout + done.stderr
 
     there, here = ("--address", head.url), ("--store", str(store))
-    assert "many-broken: 2 trials failed in a row" in w2s(1, "submit", str(spec), *there, "--follow")
+    token = head.folder / ".ray" / "auth_token"
+    token.parent.mkdir()
+    token.write_text(TOKEN, encoding="utf-8")
+    w2s(0, "submit", str(spec), *there, RAY_AUTH_TOKEN="")
+    until_there(store / "sweeps" / "many-good" / "starts.jsonl")
+    assert "runs there with others" in w2s(1, "stop", "many-good", *there)
+    assert "STOPPED" in w2s(0, "stop", "many", *there, RAY_AUTH_TOKEN="")
+    w2s(0, "resume", "many", *there)
+    assert "many-broken: 2 trials failed in a row" in w2s(1, "logs", "many", *there, "--follow")
+    assert "many-good: finished" in w2s(0, "status", "many-good", *there)
     assert "ConnectionError: postgresql://me:***@db/x does not take" in w2s(0, "status", "many", *there)
     w2s(0, "logs", "many", *there)
     assert "'many' does not run there" in w2s(1, "stop", "many", *there)
@@ -114,6 +124,13 @@ def test_no_secret_is_in_anything_that_a_sweep_says_or_leaves(
     }
     found = [f"{path}: {line!r}" for path in files for line in path.read_bytes().split(b"\n") if has_secret(line)]
     assert not found, "\n".join(found)
+
+
+def until_there(path: Path) -> None:
+    deadline = time.monotonic() + 240
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} never came"
+        time.sleep(0.2)
 
 
 def has_secret(content: bytes) -> bool:

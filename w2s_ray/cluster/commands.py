@@ -27,7 +27,8 @@ DriverOn = Annotated[
     str | None,
     typer.Option(
         "--driver-on",
-        help="LABEL=VALUE of the nodes that may hold the driver; none that can be preempted. Default: the head node.",
+        help="LABEL=VALUE of the nodes that may hold the driver; none that can be preempted. "
+        "Default: the head node, or to resume where it was.",
         show_default=False,
     ),
 ]
@@ -47,19 +48,26 @@ def submit_sweeps(
 
 
 def resume_there(
-    name: str, address: str, store: str | None, trials: int | None, *, insecure: bool, take_over: bool
+    name: str,
+    address: str,
+    store: str | None,
+    trials: int | None,
+    driver_on: str | None,
+    *,
+    insecure: bool,
+    take_over: bool,
 ) -> None:
-    """Carries on with a sweep on a cluster; where it lives is known from its last job unless `store` says so."""
+    """Carries on with a sweep on a cluster; what is not said is as it was for its last job."""
     from w2s_ray.cluster.address import ClusterError
     from w2s_ray.cluster.cargo import store_problem
     from w2s_ray.cluster.client import connect
-    from w2s_ray.cluster.jobs import last_job, resume
+    from w2s_ray.cluster.jobs import resume
 
     problem = store_problem(store) if store else None
     if problem:
         raise ClusterError(str(problem))
     client = connect(address, insecure=insecure)
-    job = resume(client, name, store or last_job(client, name).store, trials, take_over=take_over)
+    job = resume(client, name, store, trials, _labels(driver_on), take_over=take_over)
     print(name)
     _say_how_to_go_on(job, name, address)
 

@@ -4,7 +4,9 @@ The cluster is asked each time; nothing is kept here. A head that was lost forge
 two that submit a sweep at the same moment Ray lets one have the next number.
 """
 
+import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.5
 _QUERY_SECONDS = 120.0
 _STOP_SECONDS = 60.0
+_START_SECONDS = 15.0  # in which a driver that has a node begins
 _ENDED = ("STOPPED", "SUCCEEDED", "FAILED")
+_SWEEP, _SWEEPS, _STORE, _DRIVER_ON = "w2s_sweep", "w2s_sweeps", "w2s_store", "w2s_driver_on"  # in a job's metadata
 _OUTPUT = "Running entrypoint for job"  # Ray's line before the command's own
 
 
@@ -28,18 +32,29 @@ class Job:
     """One run of a sweep's driver.
 
     Attributes:
-        id: Ray's name for it, the sweep's and a number.
+        id: Ray's name for it, the submission's and a number.
+        name: of the submission: of a sweep, or of a file of many tasks.
+        sweeps: what it runs, by name, where the submission was a file.
         status: Ray's word: PENDING, RUNNING, STOPPED, SUCCEEDED or FAILED.
         store: the folder on the cluster where the sweep lives.
+        driver_on: labels of the nodes that may hold the driver; none for the head.
         began: seconds since the epoch.
         message: what Ray says about how it ended.
     """
 
     id: str
+    name: str
+    sweeps: tuple[str, ...]
     status: str
     store: str
+    driver_on: Mapping[str, str]
     began: float
     message: str
+
+    @property
+    def number(self) -> int:
+        """How often the submission was started, this time included."""
+        return int(self.id.rpartition("-")[2])
 
     @property
     def is_over(self) -> bool:
@@ -51,14 +66,18 @@ class Job:
 
 
 def jobs_of(client: "JobSubmissionClient", name: str) -> list[Job]:
-    """Returns the jobs of the sweep called `name` that the cluster remembers, in the order of their numbers."""
+    """Returns the jobs that the cluster remembers of a submission, or else of the file that has the sweep `name`.
+
+    They are in the order of their beginnings.
+    """
     with translated(client.get_address()):
-        listed = [job for job in client.list_jobs() if (job.metadata or {}).get("w2s_sweep") == name]
-    return sorted(map(_job, listed), key=lambda job: _number(job.id))
+        listed = [_job(job) for job in client.list_jobs() if _SWEEP in (job.metadata or {})]
+    found = [job for job in listed if job.name == name] or [job for job in listed if name in job.sweeps]
+    return sorted(found, key=lambda job: (job.began, job.number))
 
 
 def last_job(client: "JobSubmissionClient", name: str) -> Job:
-    """Returns the newest job of a sweep. Raises ClusterError if the cluster knows none."""
+    """Returns the newest job that `jobs_of` finds. Raises ClusterError if the cluster knows none."""
     jobs = jobs_of(client, name)
     if not jobs:
         raise ClusterError(
@@ -86,36 +105,73 @@ def submit(
         SpecError: the spec names what the cluster cannot have.
         ClusterError: the sweep is running there, or the cluster cannot be used.
     """
-    store = several.sweeps[0].store
+    name, store = several.name, several.sweeps[0].store
+    sweeps = () if several.is_one else tuple(sweep.name for sweep in several.sweeps)
     with packed(several, take_over=take_over) as (entrypoint, runtime_env):
         if take_over:
-            _stop_running(client, several.name)
-        return _start(client, several.name, store, entrypoint, runtime_env, driver_on)
+            _stop_running(client, name)
+        return _start(client, name, store, sweeps, entrypoint, runtime_env, driver_on)
 
 
 def resume(
-    client: "JobSubmissionClient", name: str, store: str, trials: int | None = None, *, take_over: bool = False
+    client: "JobSubmissionClient",
+    name: str,
+    store: str | None = None,
+    trials: int | None = None,
+    driver_on: dict[str, str] | None = None,
+    *,
+    take_over: bool = False,
 ) -> Job:
-    """Carries on with a sweep from the spec kept in its store, and returns its job. Raises as `submit`."""
+    """Carries on with a sweep from the spec kept in its store, and returns its job. Raises as `submit`.
+
+    Args:
+        client: of the cluster.
+        name: of the sweep, or of the file that was submitted.
+        store: where it lives, by default what its last job said.
+        trials: raises the budget to so many.
+        driver_on: labels of the node that the driver may run on, by default what its last job said.
+        take_over: as for `submit`.
+    """
+    last = last_job(client, name) if store is None else next(reversed(jobs_of(client, name)), None)
+    where = store or (last.store if last else "")
     more = [*(["--trials", str(trials)] if trials else []), *taking_over(take_over)]
-    entrypoint = command("resume", name, "--store", store, *more)
+    entrypoint = command("resume", name, "--store", where, *more)
     if take_over:
         _stop_running(client, name)
-    return _start(client, name, store, entrypoint, environment(), None)
+    sweeps = last.sweeps if last and last.name == name else ()
+    labels = driver_on or (dict(last.driver_on) if last else None)
+    return _start(client, name, where, sweeps, entrypoint, environment(), labels)
 
 
 def stop(client: "JobSubmissionClient", name: str) -> Job:
-    """Ends a sweep's driver in order, with checkpoints saved, and returns its job once it has ended.
+    """Ends a submission's driver in order, with checkpoints saved, and returns its job once it has ended.
 
     Raises:
-        ClusterError: it does not run, or has not ended after a minute.
+        ClusterError: it does not run, is more than the sweep `name`, has no node yet, or does not end within a minute.
     """
     job = last_job(client, name)
     if job.is_over:
         raise ClusterError(f"sweep {name!r} does not run there ({job})")
+    if job.name != name:
+        raise ClusterError(f"sweep {name!r} runs there with others ({job}); end them all: w2s stop {job.name}")
     with translated(client.get_address()):
         client.stop_job(job.id)
+    if not _has_begun(client, job):
+        where = " or ".join(f"{label}={value}" for label, value in job.driver_on.items()) or "the head"
+        raise ClusterError(
+            f"{job}: its driver has no node yet ({where}), and Ray ends no job before it has begun; "
+            "start such a node and it ends at once, or wait: Ray gives it up 15 minutes after it was submitted"
+        )
     return _ended(client, job.id, _STOP_SECONDS)
+
+
+def _has_begun(client: "JobSubmissionClient", job: Job) -> bool:
+    deadline = time.monotonic() + _START_SECONDS
+    while find(client, job.id).status == "PENDING":
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
 
 
 def _stop_running(client: "JobSubmissionClient", name: str) -> None:
@@ -169,21 +225,23 @@ def _start(
     client: "JobSubmissionClient",
     name: str,
     store: str,
+    sweeps: tuple[str, ...],
     entrypoint: str,
     runtime_env: dict[str, Any],
     driver_on: dict[str, str] | None,
 ) -> Job:
     before = jobs_of(client, name)
     _refuse_a_second(name, before)
-    job_id = f"{name}-{_number(before[-1].id) + 1 if before else 1}"
+    job_id = f"{name}-{1 + max((job.number for job in before if job.name == name), default=0)}"
+    metadata = {_SWEEP: name, _STORE: store, _SWEEPS: " ".join(sweeps), _DRIVER_ON: json.dumps(driver_on or {})}
     try:
         with translated(client.get_address()):
             client.submit_job(
                 submission_id=job_id,
                 entrypoint=entrypoint,
                 runtime_env=runtime_env,
-                metadata={"w2s_sweep": name, "w2s_store": store},
-                entrypoint_label_selector=driver_on,
+                metadata=metadata,
+                entrypoint_label_selector=driver_on or None,
             )
     except ClusterError:
         _refuse_a_second(name, jobs_of(client, name))  # somebody may have been faster
@@ -211,10 +269,14 @@ def _ended(client: "JobSubmissionClient", job_id: str, patience: float) -> Job:
 
 
 def _job(details: Any) -> Job:
-    began = (details.start_time or 0) / 1000
-    store = (details.metadata or {}).get("w2s_store", "")
-    return Job(details.submission_id or "", details.status.value, store, began, details.message or "")
-
-
-def _number(job_id: str) -> int:
-    return int(job_id.rpartition("-")[2])
+    told = details.metadata or {}
+    return Job(
+        id=details.submission_id or "",
+        name=told.get(_SWEEP, ""),
+        sweeps=tuple(told.get(_SWEEPS, "").split()),
+        status=details.status.value,
+        store=told.get(_STORE, ""),
+        driver_on=json.loads(told.get(_DRIVER_ON, "{}")),
+        began=(details.start_time or 0) / 1000,
+        message=details.message or "",
+    )
