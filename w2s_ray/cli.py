@@ -82,7 +82,7 @@ def plan(
         Path | None,
         typer.Option(
             "--cluster",
-            help="Simulate the rest of it on this cluster, half and twice its nodes: time, cost, utilization.",
+            help="Simulate the rest of it on this file's cluster, such as cluster/plan_aws.yaml, half and twice it.",
             show_default=False,
         ),
     ] = None,
@@ -190,7 +190,9 @@ def doctor(
     cluster_file: Annotated[
         Path | None,
         typer.Option(
-            "--cluster", help="A Ray launcher file or a RayCluster, whose node types may be added.", show_default=False
+            "--cluster",
+            help="A launcher file, a RayCluster, or what `plan` takes: node types that may be added.",
+            show_default=False,
         ),
     ] = None,
     insecure: cluster.Insecure = False,

@@ -59,7 +59,7 @@ def test_workers_that_do_not_all_find_a_place_are_a_problem(small: Sweep) -> Non
     assert "8 CPU and 1 GPU for each of 3 workers; there is room for 2 of them" in found
 
 
-@pytest.mark.parametrize("name", ["aws.yaml", "kuberay/cluster.yaml", "kuberay/job.yaml"])
+@pytest.mark.parametrize("name", ["aws.yaml", "plan_gcp.yaml", "kuberay/cluster.yaml", "kuberay/job.yaml"])
 def test_node_types_of_a_file_may_hold_what_no_node_does_yet(small: Sweep, name: str) -> None:
     request = Request((asking(small, cpus=8, gpus=1, workers=8),), is_cluster=True, kinds=NODES[:1])
     assert len(problems(resources(request))) == 3
@@ -69,7 +69,7 @@ def test_node_types_of_a_file_may_hold_what_no_node_does_yet(small: Sweep, name:
 def test_a_file_that_is_no_launcher_file_is_answered_with_what_would_be(small: Sweep, tmp_path: Path) -> None:
     for text, said in (
         ("available_node_types: {cpu: {max_workers: 2}}", "does not say the resources of cpu"),
-        ("nodes: {cpu: {cpus: 2}}", "--cluster takes a launcher file, as in cluster/aws.yaml, or a RayCluster"),
+        ("name: small", "--cluster takes a launcher file, as in cluster/aws.yaml, a RayCluster"),
         ("{kind: RayCluster, spec: {}}", "is no RayCluster that KubeRay's autoscaler reads: KeyError"),
     ):
         (tmp_path / "any.yaml").write_text(text)

@@ -157,6 +157,12 @@ def test_a_cluster_that_cannot_be_is_refused(text: str, said: str, tmp_path: Pat
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["aws.yaml", "one_machine/cluster.yaml", "kuberay/cluster.yaml", "kuberay/job.yaml"])
+def test_a_file_that_starts_a_cluster_is_refused_with_what_to_name_instead(name: str) -> None:
+    with pytest.raises(SpecError, match=r"starts a cluster.*name one with nodes and their prices"):
+        yaml.load_cluster(ROOT / "cluster" / name)
+
+
 @pytest.mark.parametrize("name", ["aws", "gcp"])
 def test_the_files_to_plan_on_are_those_of_the_launcher(name: str) -> None:
     from ruamel.yaml import YAML

@@ -9,26 +9,29 @@ from pathlib import Path
 from typing import Any
 
 from w2s_ray.doctor.request import Kind
+from w2s_ray.spec import yaml
 
 _OPTION = "--autoscaling-config="
 
 
 def kinds_in(path: Path) -> list[Kind]:
-    """Returns the node types of a launcher file of Ray, or of a RayCluster or RayJob of KubeRay's.
+    """Returns the node types of a launcher file, of a RayCluster or RayJob of KubeRay's, or of a file to plan with.
 
     Raises:
-        ValueError: it is neither, or a type does not say what its nodes have.
+        ValueError: it is none of them, or a type does not say what its nodes have.
     """
     from ruamel.yaml import YAML
 
     data = YAML(typ="safe", pure=True).load(path)
     data = data if isinstance(data, dict) else {}
+    if "nodes" in data:
+        return [Kind(name, node.capacity, node.max) for name, node in yaml.load_cluster(path).nodes.items()]
     is_manifest = data.get("kind") in ("RayCluster", "RayJob")
     types = _of_kuberay(data, path) if is_manifest else data.get("available_node_types")
     if not isinstance(types, dict):
         raise ValueError(
             f"{path} has no available_node_types; --cluster takes a launcher file, as in cluster/aws.yaml, "
-            "or a RayCluster, as in cluster/kuberay/cluster.yaml"
+            "a RayCluster, as in cluster/kuberay/cluster.yaml, or a file to plan with, as in cluster/plan_aws.yaml"
         )
     silent = [name for name, kind in types.items() if not isinstance(kind, dict) or "resources" not in kind]
     if silent:

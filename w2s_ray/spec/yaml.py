@@ -44,9 +44,11 @@ def parse(text: str, file: str = "<text>") -> Sweep:
 
 def load_cluster(path: str | Path) -> Cluster:
     """Reads and checks the file of a cluster to plan on. Raises as `load`."""
-    return _checked(
-        Cluster, _tree(_text(Path(path)), str(path), "a cluster", "nodes", "cluster/plan_aws.yaml"), str(path)
-    )
+    tree = _tree(_text(Path(path)), str(path), "a cluster", "nodes", "cluster/plan_aws.yaml")
+    if "nodes" not in tree and {"available_node_types", "apiVersion"} & set(tree):
+        mend = "name one with nodes and their prices, as cluster/plan_aws.yaml; `w2s doctor --cluster` takes this one"
+        raise SpecError([Problem((), "starts a cluster, and is not for planning on one", mend, str(path))])
+    return _checked(Cluster, tree, str(path))
 
 
 def _checked(model: type[_Model], tree: CommentedMap, file: str) -> _Model:
