@@ -27,7 +27,7 @@ from w2s_ray.stages.attempts import Attempts, explained, innermost, reason_of, t
 from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError, cause_of, store_errors
 from w2s_ray.stages.nodes import NodeLostError, Places
 from w2s_ray.stages.open import open_store
-from w2s_ray.stages.room import place_of, room, width_for, with_workers
+from w2s_ray.stages.room import place_of, room, width_for
 from w2s_ray.stages.run import run_stages
 from w2s_ray.stages.spent import SPENT, Line, began, ended
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, Stage, walk
@@ -180,7 +180,7 @@ class Broker:
             raise TaskCancelledError from None
         finally:
             del self._tasks[stage.address]
-        return [with_workers(one, width) for one in batch]
+        return [one.with_workers(width) for one in batch]
 
     async def _grow(self, stage: Stage, most: int) -> None:
         """Waits for room for more workers than a training has, and asks it to go on with them."""

@@ -6,15 +6,13 @@ says what is free, the autoscaler sees all of them at once, and nobody else gets
 """
 
 import asyncio
-import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import ray
 
-from w2s_ray.spec import Resources, replace
-from w2s_ray.stages.stage import Stage
+from w2s_ray.spec import Resources
 
 SETTLE_SECONDS = 10.0  # in which no further place came; nodes that start together do not come at the same moment
 
@@ -33,19 +31,13 @@ def place_of(resources: Resources) -> dict[str, Any]:
     return {**options, "resources": demand}
 
 
-def with_workers(stage: Stage, count: int) -> Stage:
-    """Returns a stage as so many workers make it; between them they divide the same batches."""
-    resources = replace(stage.execution.resources, workers=count)
-    return dataclasses.replace(stage, execution=dataclasses.replace(stage.execution, resources=resources))
-
-
-async def width_for(resources: Resources) -> int:
+async def width_for(resources: Resources, settle: float = SETTLE_SECONDS) -> int:
     """Returns how many workers a group shall have now: those that find a place, at least `min_workers`.
 
     Where not even these find one they are asked for all the same, and wait in Ray as any group does: all at once, so
     that two groups never hold what the other lacks.
     """
-    async with room(resources, resources.workers, fewest=0) as found:
+    async with room(resources, resources.workers, 0, settle) as found:
         return max(found, resources.fewest)
 
 
