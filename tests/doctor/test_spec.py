@@ -59,6 +59,14 @@ def test_workers_that_do_not_all_find_a_place_are_a_problem(small: Sweep) -> Non
     assert "8 CPU and 1 GPU for each of 3 workers; there is room for 2 of them" in found
 
 
+def test_a_group_that_may_be_narrower_is_well_where_its_fewest_workers_find_a_place(small: Sweep) -> None:
+    for fewest, fits in ((2, True), (3, False)):
+        sweep = asking(small, cpus=8, gpus=1, workers=4, min_workers=fewest)
+        found = resources(Request((sweep,), is_cluster=True, kinds=NODES))
+        assert any(f"for each of {fewest} to 4 workers" in one.says for one in found)
+        assert (problems(found) == []) == fits
+
+
 @pytest.mark.parametrize("name", ["aws.yaml", "plan_gcp.yaml", "kuberay/cluster.yaml", "kuberay/job.yaml"])
 def test_node_types_of_a_file_may_hold_what_no_node_does_yet(small: Sweep, name: str) -> None:
     request = Request((asking(small, cpus=8, gpus=1, workers=8),), is_cluster=True, kinds=NODES[:1])

@@ -72,6 +72,16 @@ def test_half_and_twice_the_nodes_leave_the_head_alone(sweep: Sweep, tmp_path: P
     assert outlooks["twice the nodes"].seconds == outlooks["as given"].seconds
 
 
+def test_an_elastic_group_is_planned_as_wide_as_each_size_of_the_cluster_holds_it(sweep: Sweep, tmp_path: Path) -> None:
+    strong = {**sweep.models["b"].model_dump(), "train": "full"}
+    resources = {"features": {"cpus": 1}, "models": {"b": {"workers": 4, "min_workers": 1}}}
+    sweep = replace(sweep, models={**sweep.models, "b": strong}, resources=resources)
+    slow = {"worker": {**WORKER, "startup_minutes": 0, "tflops_per_cpu": 1e-5}}
+    outlooks = on(sweep, tmp_path, group_seconds=0, stage_seconds=0, nodes=slow).outlooks
+    one, two, four = (outlooks[size].seconds for size in ("half the nodes", "as given", "twice the nodes"))
+    assert (one / two, two / four) == pytest.approx((2, 2), rel=1e-3)
+
+
 def test_the_critical_path_is_what_no_number_of_nodes_shortens(sweep: Sweep, tmp_path: Path) -> None:
     critical = on(sweep, tmp_path).critical
     assert [job.label for job in critical.jobs] == [

@@ -54,6 +54,13 @@ def test_nodes_are_asked_for_in_one_step_and_let_go_when_idle() -> None:
     assert [(node.asked, node.up, node.gone) for node in schedule.nodes] == [(0, 120, 190), (0, 120, None)]
 
 
+def test_a_node_that_a_waiting_group_needs_is_kept_until_the_others_are_up() -> None:
+    made = work(job("a", 10), job("group", 20, "a", workers=2), trials=(("group",),))
+    schedule = simulate(made, cluster(max=2))
+    assert [(one.key, one.start, one.end) for one in schedule.tries] == [("a", 120, 130), ("group", 250, 270)]
+    assert [(node.asked, node.up) for node in schedule.nodes] == [(0, 120), (130, 250)]
+
+
 def test_a_lost_node_costs_the_work_since_the_last_checkpoint() -> None:
     # The first node is lost at a time t that the seed gives; 120 s later another is up and does what is left.
     made = work(job("a", 3600, checkpoint_seconds=60), trials=(("a",),))

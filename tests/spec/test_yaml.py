@@ -205,3 +205,9 @@ def test_nesting_without_end_is_refused_with_the_file_named(tmp_path: Path) -> N
         path.write_text(f"a: {opened * 20_000}", encoding="utf-8")
         with pytest.raises(SpecError, match=r"deep\.yaml: not valid YAML"):
             yaml.load(path)
+
+
+def test_a_group_cannot_need_more_workers_than_it_may_have() -> None:
+    text = QUICKSTART.read_text(encoding="utf-8") + "\nresources: {default: {workers: 2, min_workers: 3}}\n"
+    with pytest.raises(SpecError, match=r"resources\.default.*min_workers must not be above workers, got 3 and 2"):
+        yaml.parse(text, "sweep.yaml")

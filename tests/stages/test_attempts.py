@@ -25,7 +25,7 @@ from w2s_ray.stages.attempts import (
     verdict_on,
 )
 from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError
-from w2s_ray.stages.nodes import NodeLeavingError, NodeLostError
+from w2s_ray.stages.nodes import NodeLostError, TrainingMovedError
 from w2s_ray.training.errors import DeviceOutOfMemory, PeerLost, TrainingDiverged, TrainingStopped
 
 LOST, DIED = NodeDiedError("gone"), WorkerCrashedError()
@@ -48,7 +48,7 @@ def tries(attempts: Attempts, error: Exception, most: int = 50, checkpoint: str 
     [
         (LOST, "lost"),
         (NodeLostError(had_begun=True), "lost"),
-        (NodeLeavingError("notice"), "moved"),
+        (TrainingMovedError("notice"), "moved"),
         (PeerLost("connection closed"), "died"),
         (DIED, "died"),
         (FULL, "store"),
@@ -75,7 +75,7 @@ def test_a_lost_node_is_no_failure_however_often() -> None:
 
 def test_notice_costs_no_pause_and_no_retry() -> None:
     attempts = Attempts(retries=0, patience=0)
-    assert [attempts.pause_after(NodeLeavingError("notice"), None) for _ in range(20)] == [0.0] * 20
+    assert [attempts.pause_after(TrainingMovedError("notice"), None) for _ in range(20)] == [0.0] * 20
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from w2s_ray.stages.nodes import NodeLeavingError, NodeLostError, Places
+from w2s_ray.stages.nodes import NodeLostError, Places, TrainingMovedError
 from w2s_ray.training.errors import TrainingStopped
 
 
@@ -55,7 +55,7 @@ def test_a_stage_that_has_not_begun_when_a_node_dies_is_asked_for_again_after_a_
 def test_a_training_is_asked_once_to_leave_a_node_that_its_task_or_a_worker_is_on(noticed: str) -> None:
     async def leave() -> list[str]:
         cluster = Cluster()
-        with pytest.raises(NodeLeavingError):
+        with pytest.raises(TrainingMovedError):
             await cluster.run("a", "b", notice=noticed)
         return cluster.asked
 

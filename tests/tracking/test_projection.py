@@ -4,6 +4,7 @@ import base64
 import csv
 import json
 import os
+import random
 import shutil
 import sqlite3
 import zlib
@@ -12,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from w2s_ray.search.confirmation import Confirmation
@@ -21,6 +23,7 @@ from w2s_ray.spec import replace as replace_spec
 from w2s_ray.stages.store import Store
 from w2s_ray.tracking import Projection
 from w2s_ray.tracking import project as track
+from w2s_ray.tracking.sweep_run import sweep_run
 
 Look = Callable[..., Any]
 STATES = (COMPLETE, COMPLETE, FAILED, PRUNED)
@@ -561,3 +564,27 @@ def test_the_sweeps_run_has_its_spec_and_a_table_of_what_the_best_student_says(
         **dict.fromkeys(("weak", "student", "ceiling"), "positive"),
         **{f"{role} probability": "1.0000" for role in ("weak", "student", "ceiling")},
     }
+
+
+def test_the_best_so_far_of_many_trials_is_drawn_by_few_points_that_lie_on_it_and_never_change(fake: Any) -> None:
+    whole = fake.record(COMPLETE, COMPLETE)
+    values = random.Random(0).choices([0.5 + 0.001 * step for step in range(400)], k=600)
+    trials = tuple(
+        replace(whole.trials[number % 2], number=number, values={"oracle": value, "weak": value})
+        for number, value in enumerate(values)
+    )
+
+    def curve(count: int) -> dict[int, float]:
+        points = sweep_run(replace(whole, trials=trials[:count]), "study").points
+        return {point.step: point.value for point in points if point.key == "best_validation/minilm-0 to minilm-1"}
+
+    drawn, mine = curve(600), range(0, 600, 2)
+    best = [max(values[0 : number + 1 : 2]) for number in mine]
+    assert len(drawn) < 80 < 250 < len(best)
+    between = np.interp(mine, list(drawn), list(drawn.values()))
+    beyond = [number > max(drawn) for number in mine]
+    assert [value for value, is_beyond in zip(between, beyond, strict=True) if not is_beyond] == pytest.approx(
+        [value for value, is_beyond in zip(best, beyond, strict=True) if not is_beyond]
+    )
+    for count in range(0, 600, 7):
+        assert curve(count).items() <= drawn.items()

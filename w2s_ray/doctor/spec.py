@@ -74,13 +74,17 @@ def _satisfied(place: str, wanted: Resources, kinds: list[Kind], other: str) -> 
     asks = wanted.demand
     says = f"{place}: {in_words(asks)}"
     if wanted.workers > 1:
-        says += f" for each of {wanted.workers} workers"
+        says += f" for each of {_in_words(wanted)} workers"
     places = sum(kind.count * _places_on(kind, asks) for kind in kinds)
-    if places >= wanted.workers:
+    if places >= wanted.fewest:
         return ok("resources", says)
     largest = ", ".join(amount_in_words(name, _most(name, kinds)) for name in asks)
     there = f"room for {places} of them" if places else f"no node that can hold it; the largest have {largest}"
     return problem("resources", f"{says}; there is {there}", f"lower {place}, or {other}")
+
+
+def _in_words(wanted: Resources) -> str:
+    return f"{wanted.workers}" if wanted.fewest == wanted.workers else f"{wanted.fewest} to {wanted.workers}"
 
 
 def _places_on(kind: Kind, asks: dict[str, float]) -> int:

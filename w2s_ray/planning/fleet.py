@@ -155,13 +155,18 @@ class Fleet:
 
 def capacity_problem(job: Job, cluster: Cluster) -> str:
     """Returns why `job` could never run on the cluster, however long it waits; empty if it could."""
-    types = {kind: type_ for kind, type_ in cluster.nodes.items() if fits(job.demand, type_.capacity)}
-    if not types:
+    places = places_for(job.demand, cluster)
+    if not places:
         return f"asks for {in_words(job.demand)}, which no node type has"
-    places = sum(type_.max * _how_many(job.demand, type_.capacity) for type_ in types.values())
     if places < job.workers:
         return f"asks for {job.workers} workers of {in_words(job.demand)}, and all nodes together hold {places}"
     return ""
+
+
+def places_for(demand: Mapping[str, float], cluster: Cluster) -> int:
+    """Returns how many workers that ask for `demand` the cluster holds when all its nodes are up."""
+    types = (type_ for type_ in cluster.nodes.values() if fits(demand, type_.capacity))
+    return sum(type_.max * _how_many(demand, type_.capacity) for type_ in types)
 
 
 def _how_many(demand: Mapping[str, float], capacity: Mapping[str, float]) -> int:

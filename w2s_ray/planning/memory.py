@@ -117,7 +117,7 @@ def _micro_batch(name: str, model: Model, sweep: Sweep) -> int:
     """The most examples of one forward pass: of the baseline, or of a student whose batch the search makes larger."""
     resources, searched = sweep.resources.of(name), sweep.space.get("batch_size")
     largest = max([model.baseline.batch_size, *(int(end) for end in (searched.ends() if searched else ()))])
-    share = math.ceil(largest / resources.workers)
+    share = math.ceil(largest / resources.fewest)
     return min(share, resources.micro_batch or share)
 
 

@@ -101,9 +101,12 @@ def plan_on(sweep: Sweep, store: Store, cluster: Cluster) -> ClusterPlan:
     """
     planned = plan_work(sweep, store, cluster)
     outlooks = {"as given": _outlook(planned, cluster)}
+    resources = sweep.resources
+    is_elastic = any(one.fewest < one.workers for one in (resources.default, *resources.models.values()))
     for name, factor in SIZES.items():
         if name not in outlooks:
-            outlooks[name] = _outlook(planned, cluster.times(factor))
+            sized = cluster.times(factor)
+            outlooks[name] = _outlook(plan_work(sweep, store, sized) if is_elastic else planned, sized)
     return ClusterPlan(
         outlooks={name: outlooks[name] for name in SIZES},
         critical=critical_path(planned.work),

@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from w2s_ray.planning.fleet import Fleet, Node, capacity_problem, take
-from w2s_ray.planning.jobs import Job, Workload
+from w2s_ray.planning.jobs import Job, Workload, fits
 from w2s_ray.spec.cluster import Cluster
 
 
@@ -115,7 +115,9 @@ class _Simulation:
 
     def is_idle(self, node: Node) -> bool:
         rested = self.now - node.idle_since >= 60 * self.cluster.idle_minutes - 1e-6
-        return not node.running and rested and self.fleet.is_above_min(node)
+        # As Ray's autoscaler, which keeps what a waiting group will need until its other nodes are up.
+        is_needed = any(fits(self.work.jobs[key].demand, node.free) for key in self.waiting)
+        return not node.running and not is_needed and rested and self.fleet.is_above_min(node)
 
     def ask(self) -> None:
         """Goes on with open trials, and asks new ones as far as the order of results and the driver allow."""

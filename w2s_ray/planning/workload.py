@@ -13,6 +13,7 @@ import optuna
 from optuna.samplers import BaseSampler, RandomSampler
 
 from w2s_ray.methods import Experiment, Parts, stages_of
+from w2s_ray.planning.fleet import places_for
 from w2s_ray.planning.jobs import Job, Trial, Workload, fits
 from w2s_ray.planning.times import Measured, Times
 from w2s_ray.search.folder import read_record
@@ -129,8 +130,11 @@ def _measured(goes: Iterable[Sequence[Stage]], records: Mapping[str, StageRecord
 
 
 def _job(go: Sequence[Stage], key_of: Mapping[str, str], times: Times, cluster: Cluster) -> Job:
-    stage, resources = _largest(go), go[0].execution.resources
+    resources = go[0].execution.resources
     demand = resources.demand
+    # An elastic group is planned as wide as the cluster can hold it.
+    workers = max(resources.fewest, min(resources.workers, places_for(demand, cluster)))
+    stage = _largest(go).with_workers(workers)
     able = {kind: node for kind, node in cluster.nodes.items() if fits(demand, node.capacity)}
     needs = {key_of[needed.address] for one in go for needed in one.inputs.values() if needed.address in key_of}
     keeps = isinstance(stage.settings, Finetune) and stage.settings.train not in AT_ONCE
@@ -139,7 +143,7 @@ def _job(go: Sequence[Stage], key_of: Mapping[str, str], times: Times, cluster: 
         seconds={kind: times.seconds_on(stage, node) for kind, node in able.items()},
         demand=demand,
         needs=tuple(sorted(needs)),
-        workers=resources.workers,
+        workers=workers,
         checkpoint_seconds=resources.checkpoint_seconds if keeps else None,
         label=stage.execution.label,
     )

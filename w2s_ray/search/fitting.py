@@ -37,13 +37,13 @@ def fitted_to_this_machine(sweep: Sweep) -> Sweep:
 
 
 def _lacking(place: str, wanted: Resources) -> Iterator[Problem]:
-    """Yields what all workers of a stage ask for and this machine does not have."""
+    """Yields what the workers that a stage cannot do without ask for and this machine does not have."""
     has = {"CPU": float(usable_cpus())}
     for name, amount in wanted.demand.items():
         if name not in has:
             has = resources_here()  # imports Ray, which most sweeps need not wait for
-        if amount * wanted.workers > has.get(name, 0.0):
-            asks = amount_in_words(name, amount * wanted.workers)
+        if amount * wanted.fewest > has.get(name, 0.0):
+            asks = amount_in_words(name, amount * wanted.fewest)
             yield Problem(
                 ("resources", *place.split(".")),
                 f"asks for {asks}, this machine has {amount_in_words(name, has.get(name, 0.0))}",

@@ -16,7 +16,7 @@ from w2s_ray.stages.spent import Meter
 _ENDS = {
     "died": "stages whose process died",
     "lost": "stages whose node was lost",
-    "moved": "trainings that left a node with notice",
+    "moved": "trainings that left a node with notice, or got more workers",
     "failed": "stages that failed and were tried again",
 }
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from w2s_ray.spec.base import Frozen
 
@@ -25,6 +25,9 @@ class Resources(Frozen):
     memory: float | None = Field(default=None, gt=0, description="GB per worker that Ray reserves; null: none reserved")
     custom: Custom = Field(default_factory=dict, description="custom Ray resources per worker, such as {cheap: 0.01}")
     workers: int = Field(default=1, ge=1, description="data-parallel workers; each global batch is divided among them")
+    min_workers: int | None = Field(
+        default=None, ge=1, description="fewest that are enough while more find no place; null: all of them"
+    )
     micro_batch: int | None = Field(default=None, ge=1, description="examples per forward pass; null: the whole share")
     checkpoint_seconds: float = Field(default=60, gt=0, description="training time between two checkpoints")
     retries: int = Field(
@@ -36,8 +39,19 @@ class Resources(Frozen):
     def _are_custom(cls, custom: Custom) -> Custom:
         return custom_resources(custom)
 
-    def __hash__(self) -> int:
-        return hash((self.cpus, self.gpus, self.accelerator, self.memory, self.workers))  # a mapping has no hash
+    @model_validator(mode="after")
+    def _has_no_more_than_all(self) -> "Resources":
+        if self.fewest > self.workers:
+            raise ValueError(f"min_workers must not be above workers, got {self.fewest} and {self.workers}")
+        return self
+
+    def __hash__(self) -> int:  # of all but `custom`, which has none
+        return hash((self.cpus, self.gpus, self.accelerator, self.memory, self.workers, self.fewest))
+
+    @property
+    def fewest(self) -> int:
+        """How many workers a training waits for, however long that takes; it may be elastic above them."""
+        return self.workers if self.min_workers is None else self.min_workers
 
     @property
     def demand(self) -> dict[str, float]:

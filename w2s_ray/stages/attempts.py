@@ -1,7 +1,7 @@
 """Whether a stage that ended badly is tried again, and when.
 
 What happened decides, not how often alone. A *lost* node says nothing about the stage: it is tried again without limit;
-so does one that was given notice, from which the stage has *moved*.
+so is a training that has *moved*: away from a node with notice, or on to more workers.
 A process that *died* may have been killed from outside, or kill itself each time: it is tried again as long as it gets
 further, and ten times without a new checkpoint at most. What *failed* by an error that may pass is tried again as often
 as `resources.retries` says. An error that follows from the settings would come again, so it is *final*. A store that
@@ -25,7 +25,7 @@ from ray.exceptions import (
 
 from w2s_ray.secrets import redacted
 from w2s_ray.stages.errors import StoreUnavailableError, cause_of
-from w2s_ray.stages.nodes import NodeLeavingError, NodeLostError
+from w2s_ray.stages.nodes import NodeLostError, TrainingMovedError
 from w2s_ray.training.errors import DeviceOutOfMemory, PeerLost, TrainingStopped
 
 Verdict = Literal["lost", "moved", "died", "failed", "final", "store"]
@@ -37,6 +37,8 @@ _LONGEST_REASON = 2000  # characters
 _LONGEST_TRACEBACK = 8000
 
 _WRAPPED = ("cause", "controller_failure", "health_check_failure")  # where Ray and Ray Train keep the error itself
+
+_NO_PLACE = "WorkerGroupStartupTimeoutError"  # of Ray Train, which has no public name for it: another took the places
 
 _ASKED_FOR = (TrainingStopped, TaskCancelledError, KeyboardInterrupt)
 _SAME_AGAIN = (DeviceOutOfMemory, ValueError, TypeError, LookupError, ImportError, AssertionError, AttributeError)
@@ -90,9 +92,11 @@ def verdict_on(error: BaseException) -> Verdict:
     if cause_of(error, StoreUnavailableError) is not None:
         return "store"
     error = innermost(error)
-    if isinstance(error, NodeLeavingError):
+    if isinstance(error, TrainingMovedError):
         return "moved"
     if isinstance(error, NodeDiedError | LocalRayletDiedError | NodeLostError) or getattr(error, "preempted", False):
+        return "lost"
+    if type(error).__name__ == _NO_PLACE:
         return "lost"
     if isinstance(error, WorkerCrashedError | RayActorError | PeerLost):
         return "died"

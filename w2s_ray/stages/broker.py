@@ -22,21 +22,18 @@ import ray
 from ray.exceptions import TaskCancelledError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from w2s_ray.spec import Resources
 from w2s_ray.spec import replace as changed
 from w2s_ray.stages.attempts import Attempts, explained, innermost, reason_of, traceback_of, verdict_on
 from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError, cause_of, store_errors
 from w2s_ray.stages.nodes import NodeLostError, Places
 from w2s_ray.stages.open import open_store
+from w2s_ray.stages.room import place_of, room, width_for
 from w2s_ray.stages.run import run_stages
 from w2s_ray.stages.spent import SPENT, Line, began, ended
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, Stage, walk
 from w2s_ray.stages.store import Store
 
 _AGAIN = 3  # a stage whose inputs are damaged more often than this has a broken disk under it
-
-_OPTIONS = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
-"""Ray's names of resources that a task asks for by options of their own."""
 
 _log = logging.getLogger("w2s_ray.stages")
 _Read = TypeVar("_Read")
@@ -58,7 +55,8 @@ class Broker:
         self._waiting: dict[str, str] = {}  # address of a stage to why its next try has to wait
         # Stages asked for and not finished, by address: the run that makes them, and the stage that leads it.
         self._pending: dict[str, tuple[asyncio.Future[None], str]] = {}
-        self._tasks: dict[str, tuple[Stage, Any]] = {}  # those of them that Ray has, with their task
+        # Those of them that Ray has, with their task, or that look how wide they can be.
+        self._tasks: dict[str, tuple[Stage, Any]] = {}
         self._places = Places(self._ask_to_stop)
         self._wanted: dict[str, set[int]] = defaultdict(set)  # the trials that wait for a stage
         self._begun: dict[str, float] = {}  # those of them that work, with the seconds since the epoch
@@ -153,24 +151,55 @@ class Broker:
     async def _try(self, batch: list[Stage]) -> None:
         if self._draining:
             raise RuntimeError(f"{batch[0].execution.label} is not started, since the sweep is being stopped")
+        wanted, batch = batch[0], await self._in_its_width(batch)
         task = self._submit(batch)
         self._waiting.pop(batch[0].address, None)
         self._tasks[batch[0].address] = (batch[0], task)
         worked: float | None = None
+        growth = asyncio.ensure_future(self._grow(batch[0], wanted.execution.resources.workers))
         try:
             worked = await self._places.outcome(batch[0].address, task)
         except NodeLostError:
             ray.cancel(task)  # it may wait for a place on another node
             raise
         finally:
+            growth.cancel()
             del self._tasks[batch[0].address]
             self._settle(batch[0], worked)
+
+    async def _in_its_width(self, batch: list[Stage]) -> list[Stage]:
+        """Returns a batch with as many workers as there is room for now, where it may have fewer than it asks for."""
+        stage, resources = batch[0], batch[0].execution.resources
+        if resources.fewest == resources.workers:
+            return batch
+        looking = asyncio.ensure_future(width_for(resources))
+        self._tasks[stage.address] = (stage, looking)
+        try:
+            width = await looking
+        except asyncio.CancelledError:
+            raise TaskCancelledError from None
+        finally:
+            del self._tasks[stage.address]
+        return [one.with_workers(width) for one in batch]
+
+    async def _grow(self, stage: Stage, most: int) -> None:
+        """Waits for room for more workers than a training has, and asks it to go on with them."""
+        resources = stage.execution.resources
+        if resources.workers == most:
+            return
+        await self._places.all_joined(stage.address, resources.workers)  # before, they look for places themselves
+        async with room(resources, most - resources.workers, fewest=1) as more:
+            self._places.move(stage.address, f"there is room for {more} more of its workers")
+            await asyncio.Event().wait()  # the places are its own until it has ended, which ends this
 
     def _submit(self, batch: list[Stage]) -> Any:
         now = time.time()
         self._log("starts.jsonl", [{"time": now, "address": s.address, "label": s.execution.label} for s in batch])
         self._store.take_back_stop(batch[0].address)
-        task = run_stages.options(**_place_of(batch[0].execution.resources), name=batch[0].execution.label)
+        resources = batch[0].execution.resources
+        # The workers of a group bring their resources; the task that leads them takes none.
+        place = place_of(resources) if resources.workers == 1 else {"num_cpus": 0}
+        task = run_stages.options(**place, name=batch[0].execution.label)
         return task.remote(batch, self._store.uri, self._made_by, ray.get_runtime_context().current_actor)
 
     async def begun(self, address: str, node: str) -> None:
@@ -234,8 +263,8 @@ class Broker:
         """Asks every training to save a checkpoint and end, and returns when all have; other stages are cancelled."""
         self._draining = True
         for stage, task in list(self._tasks.values()):
-            if not self._ask_to_stop(stage.address):
-                ray.cancel(task)
+            if isinstance(task, asyncio.Future) or not self._ask_to_stop(stage.address):
+                _cancel(task)
         while self._tasks:
             await asyncio.sleep(0.1)
 
@@ -274,22 +303,27 @@ class Broker:
             del self._wanted[address]
             stage, task = self._tasks.get(address, (None, None))
             if stage is not None and stage.execution.private:
-                ray.cancel(task)
+                _cancel(task)
                 self._store.drop_work(address)
         async with self._turns:
             self._turns.notify_all()
 
     async def running(self) -> list[str]:
         """Returns the labels of the stages that run or wait for a place, and why some have to wait."""
-        labels = sorted(stage.execution.label for stage, _ in self._tasks.values())
+        labels = sorted(_shown(stage) for stage, _ in self._tasks.values())
         return labels + [f"paused ({reason})" for reason in sorted(set(self._waiting.values()))]
 
 
-def _place_of(resources: Resources) -> dict[str, Any]:
-    """What a task asks of Ray. The workers of a group bring their resources; the task that leads them takes none."""
-    demand = dict(resources.demand) if resources.workers == 1 else {}
-    options = {option: demand.pop(name, 0) for name, option in _OPTIONS.items()}
-    return {**options, "resources": demand}
+def _cancel(task: Any) -> None:
+    """Cancels a task of Ray, or one of the broker's own."""
+    task.cancel() if isinstance(task, asyncio.Future) else ray.cancel(task)
+
+
+def _shown(stage: Stage) -> str:
+    """A stage's label, with its workers where they may be more or fewer."""
+    resources = stage.execution.resources
+    is_elastic = resources.min_workers is not None
+    return f"{stage.execution.label} on {resources.workers} workers" if is_elastic else stage.execution.label
 
 
 def _together(stage: Stage) -> Iterable[Stage]:

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import time
+from functools import lru_cache
 from pathlib import Path
 
 from w2s_ray.stages.record import RECORD, DamageError, StageRecord
@@ -17,7 +18,6 @@ from w2s_ray.stages.record import RECORD, DamageError, StageRecord
 ASIDE = "aside"
 
 _log = logging.getLogger("w2s_ray.stages")
-_checked: dict[str, tuple[str, int, int]] = {}  # path to sha256, size and time of change of files found whole
 
 
 def read_record(place: Path) -> StageRecord:
@@ -40,15 +40,11 @@ def read_record(place: Path) -> StageRecord:
 
 
 def check_file(path: Path, sha256: str) -> None:
-    """Compares a file with its checksum, once in a process. Raises DamageError if it is another or is gone."""
+    """Compares a file with its checksum, anew if it has changed since. Raises DamageError if it is another or gone."""
     stat = _stat(path)
-    state = (sha256, stat.st_size, stat.st_mtime_ns)
-    if _checked.get(str(path)) == state:
-        return
-    found = sha256_of(path)
+    found = _sha256_then(str(path), stat.st_size, stat.st_mtime_ns)
     if found != sha256:
         raise DamageError(f"has a {path.name} whose checksum is {found[:12]} instead of {sha256[:12]}")
-    _checked[str(path)] = state
 
 
 def check_stage(place: Path) -> None:
@@ -60,7 +56,7 @@ def check_stage(place: Path) -> None:
 
 def forget_checked() -> None:
     """Makes this process look into every file again, as a new one would."""
-    _checked.clear()
+    _sha256_then.cache_clear()
 
 
 def put_aside(place: Path, inode: int, reason: str) -> None:
@@ -106,6 +102,11 @@ def sync_folder(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@lru_cache(maxsize=1000)  # a driver reads a file of every trial, most of them once
+def _sha256_then(path: str, size: int, changed: int) -> str:
+    return sha256_of(Path(path))
 
 
 def _stat(path: Path) -> os.stat_result:

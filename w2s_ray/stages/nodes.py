@@ -37,8 +37,8 @@ class NodeLostError(RuntimeError):
         return "its node does not answer any more"
 
 
-class NodeLeavingError(RuntimeError):
-    """A node was given notice, and the training that ran there saved a checkpoint and ended."""
+class TrainingMovedError(RuntimeError):
+    """A training saved a checkpoint and ended, to go on in another place; says why."""
 
 
 @dataclass
@@ -49,25 +49,26 @@ class _Try:
     node: str | None = None
     workers: list[str] = field(default_factory=list)  # nodes of a group's workers
     in_doubt_since: float | None = None  # when another node died before this one had begun
-    noticed: bool = False
+    moves: str = ""  # why it was asked to
 
 
 class Places:
     """The nodes on which the tasks of stages work, by address.
 
     Args:
-        on_notice: called with the address of each stage of which a part runs on a node that was given notice.
+        ask_to_stop: called with the address of a training that is to go on in another place: once a part of it runs on
+            a node that was given notice, or `move` says so.
         look: returns the ids of the nodes that are dead, and of those that were given notice.
         doubt: seconds in which a task that found a place says so.
     """
 
     def __init__(
         self,
-        on_notice: Callable[[str], object],
+        ask_to_stop: Callable[[str], object],
         look: Callable[[], tuple[set[str], set[str]]] | None = None,
         doubt: float = 15.0,
     ) -> None:
-        self._on_notice, self._nodes, self._doubt = on_notice, look or _nodes, doubt
+        self._ask_to_stop, self._nodes, self._doubt = ask_to_stop, look or _nodes, doubt
         self._tries: dict[str, _Try] = {}
         self._dead: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
@@ -77,7 +78,7 @@ class Places:
 
         Raises:
             NodeLostError: the node where it worked died, or any node while it had not begun anywhere.
-            NodeLeavingError: it ended since a node of its was given notice.
+            TrainingMovedError: it ended since it was asked to move.
         """
         if self._watch is None:
             self._watch = asyncio.ensure_future(self._look())
@@ -89,8 +90,8 @@ class Places:
                 raise NodeLostError(one.node is not None)
             return end.result()
         except Exception as error:
-            if one.noticed and cause_of(error, TrainingStopped):
-                raise NodeLeavingError("its node was given notice") from error
+            if one.moves and cause_of(error, TrainingStopped):
+                raise TrainingMovedError(one.moves) from error
             raise
         finally:
             end.cancel()
@@ -105,6 +106,18 @@ class Places:
         """Takes the news where one of its workers works. Ray Train sees itself whether that dies."""
         if address in self._tries:
             self._tries[address].workers.append(node)
+
+    async def all_joined(self, address: str, count: int) -> None:
+        """Returns once so many workers of a stage work."""
+        while address not in self._tries or len(self._tries[address].workers) < count:
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def move(self, address: str, why: str) -> None:
+        """Asks a training to save a checkpoint and end, once, so that it goes on in another place."""
+        one = self._tries[address]
+        if not one.moves:
+            one.moves = why
+            self._ask_to_stop(address)
 
     async def _look(self) -> None:
         while True:
@@ -124,9 +137,8 @@ class Places:
             if one.node in dead or (one.node is None and now - (one.in_doubt_since or now) > self._doubt):
                 if not one.lost.done():
                     one.lost.set_result(None)
-            elif not one.noticed and leaving.intersection([one.node, *one.workers]):
-                one.noticed = True
-                self._on_notice(address)
+            elif leaving.intersection([one.node, *one.workers]):
+                self.move(address, "its node was given notice")
 
 
 async def _result(task: Awaitable[float]) -> float:

@@ -6,7 +6,7 @@ chain differ only in model, labels, half of the data, and loss. What is done to 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar, Literal
 
@@ -14,6 +14,7 @@ from pydantic import Field
 
 from w2s_ray.labels import partly_true
 from w2s_ray.spec.base import Frozen
+from w2s_ray.spec.base import replace as changed
 from w2s_ray.spec.model import Train
 from w2s_ray.spec.resources import Resources
 from w2s_ray.spec.task import Columns, Difficulty, Splits
@@ -156,6 +157,11 @@ class Stage:
             "inputs": {role: stage.address for role, stage in self.inputs.items()},
             "settings": encode(self.settings),
         }
+
+    def with_workers(self, count: int) -> "Stage":
+        """Returns it as so many workers make it: the same stage, since between them they divide the same batches."""
+        resources = changed(self.execution.resources, workers=count)
+        return replace(self, execution=replace(self.execution, resources=resources))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Stage) and self.address == other.address

@@ -80,6 +80,8 @@ class Projection:
         found = self._runs.find(sweep_key(record.study))
         parent = found or self._runs.create(sweep_run(record, record.study)).run_id
         if parent != self._parent:
+            if self._parent is not None:  # all name the old one, and are written again
+                self._runs = Runs(self._client, self._name, self._artifacts)
             self._parent, self._stages, self._trials, self._tags = parent, set(), {}, {}
         there = places(self._runs.experiment, parent, page_of(report) if report else None)
         answer = answer_of(report) if report else ""
@@ -107,7 +109,9 @@ class Projection:
         assert self._runs is not None
         stored = record.store.read(address) if address not in self._stages else None
         if stored is not None:
-            self._runs.write(stage_run(stored, owner), self._parent)
+            run = stage_run(stored, owner)
+            self._runs.write(run, self._parent)
+            self._runs.let_go(run.key)  # with thousands of trials they are most of what is known
             self._stages.add(address)
 
     def _forget(self) -> None:

@@ -90,6 +90,10 @@ class Runs:
         known.content = content if run.status == RUNNING else None
         return known.run_id
 
+    def let_go(self, key: str) -> None:
+        """Keeps no more of a run that is complete. To be written again, it has to be looked up by another `Runs`."""
+        del self._known[key]
+
     def create(self, run: PlannedRun, parent: str | None = None) -> _Known:
         """Makes a run with nothing but name, start and tags; `write` fills it."""
         made = self._client.create_run(

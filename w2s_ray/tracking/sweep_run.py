@@ -15,6 +15,7 @@ from w2s_ray.tracking.planned import Dataset, PlannedRun, Point, cut, millisecon
 from w2s_ray.tracking.trial_run import OPEN, accuracies_on_test, confirmed_on_test
 
 _LONGEST_ANSWER = 4000  # characters, half of what the note may have
+_EACH_BELOW, _STRIDE = 100, 50  # trial numbers; beyond, curves that hardly ever change are drawn by fewer points
 
 
 def sweep_key(study: str) -> str:
@@ -143,22 +144,32 @@ def _best_so_far(record: SweepRecord) -> Iterator[Point]:
     """Yields, at each ended trial, the best of its pairing so far and what that recovers of the gap on the test split.
 
     Up to the first trial that is open, so that points never change. The PGR is that of the trial chosen on validation,
-    not the best PGR: it may fall.
+    not the best PGR: it may fall. Later trials are drawn at fixed numbers, and on both sides of a change.
     """
     best: dict[str, tuple[float, float | None]] = {}
+    passed: dict[str, TrialRecord] = {}  # the trial before that drew no points
     objective = record.sweep.objective.labels
     for trial in record.trials:
         if trial.state in OPEN:
             return
         value = trial.values.get(objective) if trial.state == COMPLETE else None
-        if value is not None and value > best.get(trial.pairing, (float("-inf"), None))[0]:
-            best[trial.pairing] = (value, accuracies_on_test(trial, record.store).get("pgr"))
-        if trial.pairing in best:
-            end = milliseconds(trial.finished)
-            validation, pgr = best[trial.pairing]
-            yield Point(_metric("best_validation", trial), validation, trial.number, end)
-            if pgr is not None:
-                yield Point(_metric("pgr_of_best", trial), pgr, trial.number, end)
+        pairing, before = trial.pairing, passed.pop(trial.pairing, None)
+        if value is not None and value > best.get(pairing, (float("-inf"), None))[0]:
+            if before is not None:
+                yield from _best_at(before, *best[pairing])
+            best[pairing] = (value, accuracies_on_test(trial, record.store).get("pgr"))
+        elif trial.number >= _EACH_BELOW and trial.number // len(record.sweep.pairings) % _STRIDE:
+            passed[pairing] = trial
+            continue
+        if pairing in best:
+            yield from _best_at(trial, *best[pairing])
+
+
+def _best_at(trial: TrialRecord, validation: float, pgr: float | None) -> Iterator[Point]:
+    end = milliseconds(trial.finished)
+    yield Point(_metric("best_validation", trial), validation, trial.number, end)
+    if pgr is not None:
+        yield Point(_metric("pgr_of_best", trial), pgr, trial.number, end)
 
 
 def _metric(group: str, trial: TrialRecord) -> str:
