@@ -77,7 +77,7 @@ def test_a_sweep_stops_at_its_budget_and_carries_on_with_a_larger_one(whole: Swe
     budgeted = sweep_in(tmp_path)
     assert [state for _, state, *_ in found(budgeted)] == ["complete"] * 2, "both, though a result waits for its turn"
     status = json.loads(w2s("status", whole.name, "--store", budgeted.store, "--json", cwd=tmp_path).stdout)
-    assert (status["trials"]["complete"], status["trials"]["waiting"]) == (2, 5)
+    assert (status["state"], status["trials"]["complete"], status["trials"]["waiting"]) == ("out of budget", 2, 5)
     used = Meter(Store(budgeted.store), whole.name).used(0).cpu_hours
     assert "budget:" not in run(sweep_in(tmp_path, budget={"max_cpu_hours": 100.0, "deadline": "9d"}), tmp_path)
     assert found(budgeted) == found(whole)

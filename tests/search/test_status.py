@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from w2s_ray.methods import Parts
-from w2s_ray.search.folder import journal_path, load_record
+from w2s_ray.search.folder import journal_path, load_record, save_spec
 from w2s_ray.search.lease import lease
+from w2s_ray.search.listing import list_sweeps
 from w2s_ray.search.status import Status, status_of
 from w2s_ray.search.study import Outcome, Study
 from w2s_ray.spec import Sweep, replace
+from w2s_ray.spec.budget import Budget
 from w2s_ray.stages.store import Store
 
 
@@ -47,7 +49,17 @@ def test_a_sweep_without_a_driver_is_interrupted_and_its_open_trials_wait(
         "trials": {"complete": 1, "pruned": 0, "failed": 2, "running": 0, "waiting": 17},
         "stages": {"trained": 0, "reused": 0},
     }
-    assert "resume  w2s resume small" in found.to_text()
+    assert f"resume  w2s resume small --store {store.uri}" in found.to_text()
+
+
+def test_a_sweep_that_its_budget_ended_is_not_interrupted_unless_trials_are_open(sweep: Sweep, store: Store) -> None:
+    over = Budget(deadline="2020-01-01T00:00+00:00")
+    made = replace(sweep, search=replace(sweep.search, budget=over))
+    save_spec(store, made)
+    assert status(made, store).state == list_sweeps(store, 0.0)[0].state == "out of budget"
+    assert "resume  w2s run with a larger search.budget" in status(made, store).to_text()
+    Study(Parts(made), journal_path(store, made.name)).ask()
+    assert status(made, store).state == "interrupted"
 
 
 def test_a_sweep_with_a_driver_is_running_and_says_whose(sweep: Sweep, store: Store, study: Study) -> None:

@@ -13,7 +13,7 @@ from rich.table import Table
 from w2s_ray.search.folder import load_record, load_spec
 from w2s_ray.search.lease import holder
 from w2s_ray.search.record import COMPLETE, SweepRecord, choose
-from w2s_ray.search.status import is_over
+from w2s_ray.search.status import state_of
 from w2s_ray.stages.store import Store
 from w2s_ray.units import in_time
 
@@ -23,7 +23,7 @@ class Row:
     """One sweep.
 
     Attributes:
-        state: `running`, `finished` or `interrupted`; `unreadable` if its folder cannot be read.
+        state: `running`, `finished`, `out of budget` or `interrupted`; `unreadable` if its folder cannot be read.
         ended: trials that are over, of `budget`.
         best: highest validation accuracy by the sweep's own objective, within [0, 1]; None before the first trial.
         best_trial: its number.
@@ -78,7 +78,7 @@ def _row(store: Store, name: str, now: float) -> Row:
     moments = [moment for trial in record.trials for moment in (trial.started, trial.finished) if moment is not None]
     return Row(
         sweep=name,
-        state="running" if holder(store, name) else "finished" if is_over(record) else "interrupted",
+        state=state_of(record, holder(store, name)),
         ended=ended,
         budget=budget,
         best=best,

@@ -133,7 +133,7 @@ def status_text(name: str, found: Sequence[Status]) -> str:
     total = ["in all", f"{finished} of {len(found)} finished", *totals]
     head = ["sweep", "state", *_STATES, "trained"]
     failures = [f"{one.sweep}\n{one.failures_text()}" for one in found if one.failed]
-    resume = [] if finished == len(found) else [f"resume  w2s resume {name}"]
+    resume = [] if finished == len(found) else [f"resume  w2s resume {name} --store {found[0].store}"]
     return "\n".join([*aligned([head, *rows, total]), *resume, *failures])
 
 

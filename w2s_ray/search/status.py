@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from w2s_ray.search.budget import account
+from w2s_ray.search.budget import Allowance, account
 from w2s_ray.search.confirmation import Confirmation
 from w2s_ray.search.lease import Holder, holder
 from w2s_ray.search.record import COMPLETE, FAILED, PRUNED, RUNNING, SweepRecord, TrialRecord
 from w2s_ray.stages.spent import Meter
 
+OUT_OF_BUDGET = "out of budget"
 _ENDS = {
     "died": "stages whose process died",
     "lost": "stages whose node was lost",
@@ -26,7 +27,8 @@ class Status:
     """Counts of trials by state, and of trained models.
 
     Attributes:
-        state: `running` while a driver holds the sweep, else `finished` or `interrupted`.
+        store: where the sweep lives.
+        state: `running` while a driver holds the sweep, else `finished`, `out of budget` or `interrupted`.
         trained: distinct models this sweep trained.
         reused: how often a trial found a model trained, or being trained, for another trial, seed or sweep.
         failed: the failed trials.
@@ -37,6 +39,7 @@ class Status:
     """
 
     sweep: str
+    store: str
     state: str
     trials: dict[str, int]
     trained: int
@@ -70,7 +73,9 @@ class Status:
         if self.budget:
             lines.append(f"budget  {self.budget}")
         if self.state == "interrupted":
-            lines.append(f"resume  w2s resume {self.sweep}")
+            lines.append(f"resume  w2s resume {self.sweep} --store {self.store}")
+        if self.state == OUT_OF_BUDGET:
+            lines.append("resume  w2s run with a larger search.budget in the spec")
         if self.retried:
             lines.append("again   " + ", ".join(f"{count} {_ENDS[end]}" for end, count in self.retried.items()))
         return "\n".join([*lines, *_failures(self.failed)])
@@ -88,7 +93,8 @@ def status_of(record: SweepRecord) -> Status:
     trained, reused = _trained_and_reused(record)
     return Status(
         sweep=name,
-        state="running" if held_by else "finished" if is_over(record) else "interrupted",
+        store=record.store.uri,
+        state=state_of(record, held_by),
         trials={
             "complete": states[COMPLETE],
             "pruned": states[PRUNED],
@@ -105,6 +111,17 @@ def status_of(record: SweepRecord) -> Status:
         retried=Counter(str(line["verdict"]) for line in _tries(record) if line["again"]),
         budget=_budget(record),
     )
+
+
+def state_of(record: SweepRecord, held_by: Holder | None) -> str:
+    """Returns `running`, `finished`, `out of budget` or `interrupted`; a driver that was killed leaves open trials."""
+    if held_by:
+        return "running"
+    if is_over(record):
+        return "finished"
+    meter, is_open = Meter(record.store, record.sweep.name), any(trial.state == RUNNING for trial in record.trials)
+    allowance = Allowance(record.sweep.search.budget, meter, _started(record) or time.time(), record.ended)
+    return "interrupted" if is_open or allowance.refusal() is None else OUT_OF_BUDGET
 
 
 def is_over(record: SweepRecord) -> bool:
@@ -136,8 +153,11 @@ def _budget(record: SweepRecord) -> str:
         return ""
     now = time.time()
     used = Meter(record.store, record.sweep.name).used(now)
-    started = min((trial.started for trial in record.trials if trial.started is not None), default=None)
-    return account(budget, used, started)
+    return account(budget, used, _started(record))
+
+
+def _started(record: SweepRecord) -> float | None:
+    return min((trial.started for trial in record.trials if trial.started is not None), default=None)
 
 
 def _failures(trials: Iterable[TrialRecord]) -> Iterator[str]:
