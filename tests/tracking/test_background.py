@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,15 @@ def test_the_last_record_is_shown_when_it_is_closed(fake: Any, uri: str, shown: 
     tracker.offer(lambda: fake.record(RUNNING))
     assert tracker.close(fake.record(COMPLETE))
     assert [run.info.status for run in shown(uri).of("trial")] == ["FINISHED"]
+
+
+def test_a_sweep_that_ends_without_a_trial_is_no_trouble(
+    fake: Any, uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, logger="w2s_ray.tracking"):
+        tracker = BackgroundTracker(uri, fake.sweep, fake.store, pause=0)
+        assert tracker.close(replace(fake.record(COMPLETE), trials=()), tmp_path)
+    assert caplog.records == []
 
 
 def test_an_offer_never_waits_and_the_newest_wins(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,7 +90,7 @@ class BackgroundTracker:
         start = time.monotonic()
         record = offered() if callable(offered) else offered
         self._projection.update(record, self._report)
-        if self._report is not None:
+        if self._report is not None and record.trials:
             self._projection.log_artifacts(record, self._report)
         _log.debug("projected to MLflow in %.1f s", time.monotonic() - start)
 
