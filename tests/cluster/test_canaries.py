@@ -95,10 +95,11 @@ def test_no_secret_is_in_anything_that_a_sweep_says_or_leaves(
     until_there(store / "sweeps" / "many-good" / "starts.jsonl")
     assert "runs there with others" in w2s(1, "stop", "many-good", *there)
     assert "STOPPED" in w2s(0, "stop", "many", *there, RAY_AUTH_TOKEN="")
+    assert f"resume  w2s resume many --address {head.url}" in w2s(0, "status", "many", *there)
     w2s(0, "resume", "many", *there)
     assert "many-broken: 2 trials failed in a row" in w2s(1, "logs", "many", *there, "--follow")
     assert "many-good: finished" in w2s(0, "status", "many-good", *there)
-    assert "ConnectionError: postgresql://me:***@db/x does not take" in w2s(0, "status", "many", *there)
+    assert "ConnectionError: postgresql://me:***@db/x does not take" in w2s(0, "status", "many", *there, *here)
     w2s(0, "logs", "many", *there)
     assert "'many' does not run there" in w2s(1, "stop", "many", *there)
     w2s(None, "doctor", str(spec), *there)  # on a busy machine some answers come too late for it

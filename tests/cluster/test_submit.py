@@ -42,6 +42,7 @@ def test_a_sweep_is_submitted_stopped_resumed_and_shown_from_outside(head: Head,
     again = head.w2s("submit", spec, "--address", head.url)
     assert again.returncode == 1
     assert "sweep 'far' is running there (job far-1" in again.stderr
+    assert f"or end it: w2s stop far --address {head.url}, or --take-over here" in again.stderr
     taken = head.w2s("submit", spec, "--address", head.url, "--take-over")
     assert "job far-2: " in taken.stderr
     stopped = head.w2s("stop", "far", "--address", head.url)

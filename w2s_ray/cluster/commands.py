@@ -1,5 +1,6 @@
 """The commands that need a cluster: `w2s submit`, `logs`, `stop`, and what `status` and `resume` do with --address."""
 
+import re
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,7 +82,8 @@ def status_there(name: str, address: str, store: str | None, *, as_json: bool, i
     for job in jobs_of(client, name)[-1:]:
         print(job, file=sys.stderr)
     where = store or last_job(client, name).store
-    print(ask(client, "status", name, "--store", where, *(["--json"] if as_json else [])))
+    said = ask(client, "status", name, "--store", where, *(["--json"] if as_json else []))
+    print(re.sub(r"(w2s resume \S+) --store \S+", rf"\1 --address {address}", said))  # it speaks to one on the head
 
 
 def logs(

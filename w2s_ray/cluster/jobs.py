@@ -153,7 +153,9 @@ def stop(client: "JobSubmissionClient", name: str) -> Job:
     if job.is_over:
         raise ClusterError(f"sweep {name!r} does not run there ({job})")
     if job.name != name:
-        raise ClusterError(f"sweep {name!r} runs there with others ({job}); end them all: w2s stop {job.name}")
+        raise ClusterError(
+            f"sweep {name!r} runs there with others ({job}); end them all: w2s stop {job.name} {_there(client)}"
+        )
     with translated(client.get_address()):
         client.stop_job(job.id)
     if not _has_begun(client, job):
@@ -231,7 +233,7 @@ def _start(
     driver_on: dict[str, str] | None,
 ) -> Job:
     before = jobs_of(client, name)
-    _refuse_a_second(name, before)
+    _refuse_a_second(client, name, before)
     job_id = f"{name}-{1 + max((job.number for job in before if job.name == name), default=0)}"
     metadata = {_SWEEP: name, _STORE: store, _SWEEPS: " ".join(sweeps), _DRIVER_ON: json.dumps(driver_on or {})}
     try:
@@ -244,18 +246,23 @@ def _start(
                 entrypoint_label_selector=driver_on or None,
             )
     except ClusterError:
-        _refuse_a_second(name, jobs_of(client, name))  # somebody may have been faster
+        _refuse_a_second(client, name, jobs_of(client, name))  # somebody may have been faster
         raise
     return find(client, job_id)
 
 
-def _refuse_a_second(name: str, jobs: list[Job]) -> None:
+def _refuse_a_second(client: "JobSubmissionClient", name: str, jobs: list[Job]) -> None:
     for job in jobs:
         if not job.is_over:
             raise ClusterError(
                 f"sweep {name!r} is running there ({job}); "
-                f"follow it with w2s logs {name} -f, or end it: w2s stop {name}, or --take-over here"
+                f"follow it with w2s logs {name} -f {_there(client)}, or end it: w2s stop {job.name} {_there(client)}, "
+                "or --take-over here"
             )
+
+
+def _there(client: "JobSubmissionClient") -> str:
+    return f"--address {client.get_address()}"
 
 
 def _ended(client: "JobSubmissionClient", job_id: str, patience: float) -> Job:
