@@ -142,7 +142,7 @@ def test_a_training_whose_node_is_given_notice_saves_and_goes_on_elsewhere(
     print(f"notice: step {saved} was saved before it, step {again} after it")
 
 
-def test_an_elastic_group_that_loses_a_node_goes_on_narrower_and_grows_again_and_learns_what_one_worker_learns(
+def test_an_elastic_group_goes_on_narrower_without_a_node_and_wider_with_one_and_learns_what_one_worker_learns(
     cluster: Any, small: Sweep, tmp_path: Path, mark: str
 ) -> None:
     add(cluster)
@@ -151,14 +151,14 @@ def test_an_elastic_group_that_loses_a_node_goes_on_narrower_and_grows_again_and
     saved = [group.until_beyond(0)]
     lose(cluster, second)
     saved.append(group.until_beyond(saved[-1]))
-    assert group.held() == [2.0, 1.0]
-    add(cluster)
-    until(lambda: group.verdicts()[-1] == ("moved", True))
+    third = add(cluster)
+    until(lambda: len(group.held()) == 3)
     saved.append(group.until_beyond(group.step()))
+    give_notice(cluster, third, seconds=300)
     found = group.end()
-    print(f"steps saved before the loss, after it, and after a new node: {saved}")
-    assert group.held() == [2.0, 1.0, 2.0]
-    assert group.verdicts() in ([(verdict, True), ("moved", True)] for verdict in ("died", "lost"))
+    print(f"steps saved before a loss, after it, and with a new node: {saved}")
+    assert group.held() == [2.0, 1.0, 2.0, 1.0]
+    assert group.verdicts() in ([(lost, True), ("moved", True), ("moved", True)] for lost in ("died", "lost"))
     alone = trained_here(group, tmp_path)
     assert found.predictions().ids.tolist() == alone.ids.tolist()
     np.testing.assert_allclose(found.predictions().probabilities, alone.probabilities, atol=1e-3)

@@ -99,6 +99,7 @@ EXECUTION: dict[str, Any] = {
             "cpus": 3.0,
             "gpus": 1.0,
             "workers": 2,
+            "min_workers": 1,
             "micro_batch": 8,
             "checkpoint_seconds": 5.0,
             "retries": 9,

@@ -79,11 +79,12 @@ def test_a_student_needs_its_supervisor_its_features_and_the_examples(store: Sto
     }
 
 
-def test_with_a_pruner_the_first_seeds_student_races_alone(store: Store) -> None:
+def test_with_a_pruner_no_student_but_the_first_seeds_is_asked_for_before_it_has_run(store: Store) -> None:
     made = sweep(search={"trials": 12, "parallelism": 4, "pruner": {"kind": "median"}})
     work = work_of(made, store)
     race, rest = work.trials[0].phases
-    assert [work.jobs[key].label for key in race] == ["student minilm-2 seed 0"]
+    baselines = [f"{role} seed {seed}" for role in ("weak minilm-0", "ceiling minilm-2") for seed in (0, 1)]
+    assert [work.jobs[key].label for key in race] == [*baselines, "student minilm-2 seed 0"]
     assert len(rest) == 6
 
 

@@ -15,6 +15,9 @@ from w2s_ray.stages.stage import Stage
 
 Recipe = Callable[[Parts, Pairing, Stage, Params, int], dict[str, Stage]]
 
+BASELINES = ("weak", "ceiling")
+"""The roles of the stages that no trial can change, and that many share."""
+
 RECIPES: Mapping[str, Recipe] = {
     "naive": naive.recipe,
     "confidence": confidence.recipe,

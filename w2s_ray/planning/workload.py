@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import optuna
 from optuna.samplers import BaseSampler, RandomSampler
 
-from w2s_ray.methods import Experiment, Parts, stages_of
+from w2s_ray.methods import BASELINES, Experiment, Parts, stages_of
 from w2s_ray.planning.fleet import places_for
 from w2s_ray.planning.jobs import Job, Trial, Workload, fits
 from w2s_ray.planning.times import Measured, Times
@@ -150,10 +150,12 @@ def _job(go: Sequence[Stage], key_of: Mapping[str, str], times: Times, cluster: 
 
 
 def _trial(graph: Graph, key_of: Mapping[str, str], *, is_race: bool) -> Trial:
-    """All stages are asked for at once; with a pruner the first seed's student races alone."""
+    """All stages are asked for at once; with a pruner baselines and the first seed's student are first."""
     in_order = [stage for of_seed in zip(*graph.values(), strict=True) for stage in of_seed]
     wanted = tuple(dict.fromkeys(key_of[stage.address] for stage in in_order if stage.address in key_of))
-    first = graph["student"][0].address
-    if is_race and first in key_of:
-        return Trial(((key_of[first],), wanted))
+    racing = graph["student"][0].address
+    if is_race and racing in key_of:
+        baselines = (stage.address for role in BASELINES for stage in graph[role])
+        first = dict.fromkeys(key_of[address] for address in (*baselines, racing) if address in key_of)
+        return Trial((tuple(first), wanted))
     return Trial((wanted,) if wanted else ())

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from optuna.trial import FrozenTrial, TrialState
 
 from w2s_ray.assets import AssetError
-from w2s_ray.methods import Parts, plan_stages
+from w2s_ray.methods import BASELINES, Parts, plan_stages
 from w2s_ray.search.confirmation import confirmations_in
 from w2s_ray.search.folder import load_spec, study_place
 from w2s_ray.search.lease import SweepInUseError, lease
@@ -28,7 +28,6 @@ from w2s_ray.stages.stage import walk
 from w2s_ray.stages.store import Store
 from w2s_ray.units import in_bytes
 
-_BASELINES = ("weak", "ceiling")
 _CONFIRMATION_STATES = {
     COMPLETE: TrialState.COMPLETE,
     RUNNING: TrialState.RUNNING,
@@ -48,12 +47,12 @@ class Mention:
     @property
     def students(self) -> tuple[str, ...]:
         """The stages that are this trial's own: students, and the chain before them."""
-        return tuple(a for role, of_role in self.stages.items() if role not in _BASELINES for a in of_role)
+        return tuple(a for role, of_role in self.stages.items() if role not in BASELINES for a in of_role)
 
     @property
     def baselines(self) -> tuple[str, ...]:
         """The weak supervisors and ceilings."""
-        return tuple(address for role in _BASELINES for address in self.stages.get(role, ()))
+        return tuple(address for role in BASELINES for address in self.stages.get(role, ()))
 
 
 @dataclass(frozen=True)

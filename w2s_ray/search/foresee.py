@@ -7,14 +7,12 @@ are, and the winner is taken for a searched trial of the method that has most st
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from w2s_ray.methods import Experiment, Parts, stages_of
+from w2s_ray.methods import BASELINES, Experiment, Parts, stages_of
 from w2s_ray.search.folder import experiment_in
 from w2s_ray.search.record import SweepRecord
 from w2s_ray.stages.stage import Stage, walk
 
 Roles = Mapping[str, tuple[Stage, ...]]
-
-_BASELINES = ("weak", "ceiling")
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def _all_sure(graphs: Sequence[Roles]) -> Foreseen:
 
 def _with_a_winner(graphs: Mapping[str, Roles], known: Container[str]) -> Foreseen:
     """Takes the winner for a searched trial of the method whose default has most stages of its own."""
-    baselines = {role: of for role, of in next(iter(graphs.values())).items() if role in _BASELINES}
+    baselines = {role: of for role, of in next(iter(graphs.values())).items() if role in BASELINES}
     naive = [graphs["naive"]] if "naive" in graphs else []
     shared = {stage.address for stage in walk_all(baselines)}
     own = {

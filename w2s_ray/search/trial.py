@@ -1,7 +1,7 @@
 """What runs in a trial's actor: asks the broker for the experiment's stages and judges the student. Imports no torch.
 
 Without a pruner all seeds are asked for at once. With one the first seed races alone, its validation accuracy goes to
-Tune as it is trained, and only a survivor gets its other seeds.
+Tune as it is trained, and only a survivor gets its other seeds. Baselines are asked for before all students.
 """
 
 import json
@@ -12,7 +12,7 @@ import numpy as np
 import ray
 from ray import tune
 
-from w2s_ray.methods import Experiment, Parts, stages_of
+from w2s_ray.methods import BASELINES, Experiment, Parts, stages_of
 from w2s_ray.spec import Sweep
 from w2s_ray.stages.attempts import reason_of, traceback_of
 from w2s_ray.stages.broker import read_or_make
@@ -64,6 +64,9 @@ def _run(experiment: Experiment, sweep: Sweep, store: Store, broker: Any) -> dic
         }
 
     if sweep.search.pruner.kind != "none":
+        # All trials wait for the baselines in the end, so they are asked for before a student has the place.
+        for stage in (stage for role in BASELINES for stage in roles[role]):
+            broker.produce.remote(stage, experiment.number)  # what goes wrong with it is seen below
         _race(roles["student"][0], experiment.number, broker, judge)
     make()
     return read_or_make(read, make)
