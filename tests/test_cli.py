@@ -45,6 +45,11 @@ def w2s(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
+def test_a_store_without_sweeps_is_said_to_be_one(tmp_path: Path) -> None:
+    done = w2s("ls", "--store", "elsewhere", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, f"no sweep in {tmp_path / 'elsewhere'}; is --store right?\n")
+
+
 def test_a_changed_option_is_a_decision_not_an_accident() -> None:
     import typer
 

@@ -116,12 +116,11 @@ def resume(
     trials: Trials = None,
     take_over: TakeOver = False,
     address: cluster.MaybeAddress = None,
-    driver_on: cluster.DriverOn = None,
     insecure: cluster.Insecure = False,
 ) -> None:
     """Carry on with a sweep by its name, with the spec kept beside its study."""
     if address:
-        cluster.resume_there(name, address, store, trials, driver_on, insecure=insecure, take_over=take_over)
+        cluster.resume_there(name, address, store, trials, insecure=insecure, take_over=take_over)
         return
     with interruptible():
         from w2s_ray.search.folder import load_spec
@@ -160,7 +159,10 @@ def ls(store: StoreOption = None, as_json: AsJson = False) -> None:
     """List the sweeps of a store: state, progress, best validation accuracy, last change."""
     from w2s_ray.search.listing import list_sweeps, to_json, to_table
 
-    rows = list_sweeps(store_here(store))
+    here = store_here(store)
+    rows = list_sweeps(here)
+    if not rows:
+        typer.echo(f"no sweep in {here.uri}; is --store right?", err=True)
     show(to_json(rows)) if as_json else console().print(to_table(rows))
 
 

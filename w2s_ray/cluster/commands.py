@@ -28,8 +28,7 @@ DriverOn = Annotated[
     str | None,
     typer.Option(
         "--driver-on",
-        help="LABEL=VALUE of the nodes that may hold the driver; none that can be preempted. "
-        "Default: the head node, or to resume where it was.",
+        help="LABEL=VALUE of the nodes that may hold the driver; none that can be preempted. Default: the head node.",
         show_default=False,
     ),
 ]
@@ -49,16 +48,9 @@ def submit_sweeps(
 
 
 def resume_there(
-    name: str,
-    address: str,
-    store: str | None,
-    trials: int | None,
-    driver_on: str | None,
-    *,
-    insecure: bool,
-    take_over: bool,
+    name: str, address: str, store: str | None, trials: int | None, *, insecure: bool, take_over: bool
 ) -> None:
-    """Carries on with a sweep on a cluster; what is not said is as it was for its last job."""
+    """Carries on with a sweep on a cluster: where its last job was, unless `store` says another place."""
     from w2s_ray.cluster.address import ClusterError
     from w2s_ray.cluster.cargo import store_problem
     from w2s_ray.cluster.client import connect
@@ -68,7 +60,7 @@ def resume_there(
     if problem:
         raise ClusterError(str(problem))
     client = connect(address, insecure=insecure)
-    job = resume(client, name, store, trials, _labels(driver_on), take_over=take_over)
+    job = resume(client, name, store, trials, take_over=take_over)
     print(name)
     _say_how_to_go_on(job, name, address)
 

@@ -118,18 +118,18 @@ def resume(
     name: str,
     store: str | None = None,
     trials: int | None = None,
-    driver_on: dict[str, str] | None = None,
     *,
     take_over: bool = False,
 ) -> Job:
-    """Carries on with a sweep from the spec kept in its store, and returns its job. Raises as `submit`.
+    """Carries on with a sweep from the spec kept in its store, on the nodes that its last job was for; returns its job.
+
+    Raises as `submit`.
 
     Args:
         client: of the cluster.
         name: of the sweep, or of the file that was submitted.
         store: where it lives, by default what its last job said.
         trials: raises the budget to so many.
-        driver_on: labels of the node that the driver may run on, by default what its last job said.
         take_over: as for `submit`.
     """
     last = last_job(client, name) if store is None else next(reversed(jobs_of(client, name)), None)
@@ -139,8 +139,7 @@ def resume(
     if take_over:
         _stop_running(client, name)
     sweeps = last.sweeps if last and last.name == name else ()
-    labels = driver_on or (dict(last.driver_on) if last else None)
-    return _start(client, name, where, sweeps, entrypoint, environment(), labels)
+    return _start(client, name, where, sweeps, entrypoint, environment(), dict(last.driver_on) if last else None)
 
 
 def stop(client: "JobSubmissionClient", name: str) -> Job:
