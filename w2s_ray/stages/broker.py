@@ -3,16 +3,11 @@
 Stored: here it is. Running: wait for the same run. New: first its inputs, then a Ray task. The broker remembers nothing
 that matters; if it dies, the store still knows what is finished, and the rest is asked for and started again. A stage
 that is found damaged when another reads it is made again, and then the other; one whose try ended badly is tried again
-as `attempts` says.
-
-Each start of a stage is a line of `starts.jsonl` in the sweep's folder, and each try that ended badly one of
-`failures.jsonl`, so that it can be seen what ran, and how often; `spent.jsonl` says what that took (see `spent`).
+as `attempts` says. What it did is in the sweep's `diary`.
 """
 
 import asyncio
-import json
 import logging
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -23,13 +18,13 @@ from ray.exceptions import TaskCancelledError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from w2s_ray.spec import replace as changed
-from w2s_ray.stages.attempts import Attempts, explained, innermost, reason_of, traceback_of, verdict_on
-from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError, cause_of, store_errors
+from w2s_ray.stages.attempts import Attempts, explained, reason_of
+from w2s_ray.stages.diary import Diary
+from w2s_ray.stages.errors import MissingStageError, cause_of
 from w2s_ray.stages.nodes import NodeLostError, Places
 from w2s_ray.stages.open import open_store
 from w2s_ray.stages.room import place_of, room, width_for
 from w2s_ray.stages.run import run_stages
-from w2s_ray.stages.spent import SPENT, Line, began, ended
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, Stage, walk
 from w2s_ray.stages.store import Store
 
@@ -51,6 +46,7 @@ class Broker:
     def __init__(self, root: str, made_by: str, patience: float) -> None:
         self._store = open_store(root)
         self._made_by = made_by
+        self._diary = Diary(self._store, made_by)
         self._patience = patience
         self._waiting: dict[str, str] = {}  # address of a stage to why its next try has to wait
         # Stages asked for and not finished, by address: the run that makes them, and the stage that leads it.
@@ -59,8 +55,6 @@ class Broker:
         self._tasks: dict[str, tuple[Stage, Any]] = {}
         self._places = Places(self._ask_to_stop)
         self._wanted: dict[str, set[int]] = defaultdict(set)  # the trials that wait for a stage
-        self._begun: dict[str, float] = {}  # those of them that work, with the seconds since the epoch
-        self._unwritten: list[Line] = []  # of spent.jsonl, while the store takes nothing
         self._progress: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._judged: set[int] = set()  # open trials that hand in their outcome
         self._turns = asyncio.Condition()  # told whenever a trial was added to them, or has ended
@@ -137,7 +131,8 @@ class Broker:
             except Exception as error:
                 pause = attempts.pause_after(error, self._store.newest_checkpoint(stage.address))
                 is_over = pause is None or self._draining or stage.address not in self._wanted
-                self._log_failure(stage, error, again=not is_over)
+                if not self._draining:  # then it was asked for
+                    self._diary.failed(stage, error, again=not is_over)
                 if is_over:
                     meant = explained(error, stage.execution.label)
                     if meant is error:
@@ -165,7 +160,7 @@ class Broker:
         finally:
             growth.cancel()
             del self._tasks[batch[0].address]
-            self._settle(batch[0], worked)
+            self._diary.ended(batch[0], worked)
 
     async def _in_its_width(self, batch: list[Stage]) -> list[Stage]:
         """Returns a batch with as many workers as there is room for now, where it may have fewer than it asks for."""
@@ -193,8 +188,7 @@ class Broker:
             await asyncio.Event().wait()  # the places are its own until it has ended, which ends this
 
     def _submit(self, batch: list[Stage]) -> Any:
-        now = time.time()
-        self._log("starts.jsonl", [{"time": now, "address": s.address, "label": s.execution.label} for s in batch])
+        self._diary.started(batch)
         self._store.take_back_stop(batch[0].address)
         resources = batch[0].execution.resources
         # The workers of a group bring their resources; the task that leads them takes none.
@@ -206,44 +200,11 @@ class Broker:
         """Takes the news that a stage's work begins: it had a place, and no other process makes the same."""
         self._places.begun(address, node)
         if address in self._tasks:
-            self._begun[address] = time.time()
-            self._log_spent(began(self._tasks[address][0], self._begun[address]))
+            self._diary.begun(self._tasks[address][0])
 
     async def joined(self, address: str, node: str) -> None:
         """Takes the news that a worker of a group begins."""
         self._places.joined(address, node)
-
-    def _settle(self, stage: Stage, worked: float | None) -> None:
-        """Writes what a try took: as it says itself, or, where it failed, since its work began."""
-        now, since = time.time(), self._begun.pop(stage.address, None)
-        seconds = now - since if worked is None and since is not None else worked
-        if seconds:
-            self._log_spent(ended(stage, now, seconds))
-
-    def _log_spent(self, line: Line) -> None:
-        self._unwritten.append(line)
-        try:
-            self._log(SPENT, self._unwritten)
-        except StoreUnavailableError:
-            return  # written with the next one
-        self._unwritten.clear()
-
-    def _log_failure(self, stage: Stage, error: Exception, *, again: bool) -> None:
-        if self._draining or verdict_on(error) == "store" or isinstance(innermost(error), TaskCancelledError):
-            return  # asked for, or nothing of the stage's, and a full disk takes no line
-        if isinstance(error, NodeLostError) and not error.had_begun:
-            return
-        line = {"time": time.time(), "address": stage.address, "label": stage.execution.label, "again": again}
-        reason = {"verdict": verdict_on(error), "error": reason_of(error), "traceback": traceback_of(error)}
-        self._log("failures.jsonl", [{**line, **reason}])
-
-    def _log(self, name: str, lines: list[dict[str, Any]]) -> None:
-        path = self._store.sweep_folder(self._made_by) / name
-        self._store.must_exist(f"writing {name}")
-        with store_errors(self._store.root, f"writing {name}"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(line) + "\n" for line in lines)
 
     async def note(self, address: str, row: dict[str, Any]) -> None:
         """Takes a row of a running stage's learning curve."""
