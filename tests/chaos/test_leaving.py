@@ -17,7 +17,7 @@ from harness import MARK, end_all, leftovers, repeated, starts, until
 from w2s_ray.spec import Resources, Sweep, replace, yaml
 from w2s_ray.stages.store import Store, StoredStage
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 _OBJECTS = 100 * 2**20  # bytes of object store, which stays all but empty
 _LONG = {"epochs": 4000, "lr": 1e-3}  # 28,000 steps
