@@ -16,6 +16,8 @@ from w2s_ray.spec import Sweep
 settings.register_profile("w2s", derandomize=not os.environ.get("W2S_EXPLORE"), deadline=None)
 settings.load_profile("w2s")
 
+# Before anything imports torch: two threads that share a small model and a busy core take 40 times the CPU of one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Seconds in which a node of Ray must be up, instead of 30: other tests may keep the machine busy.
 os.environ.setdefault("RAY_raylet_start_wait_time_s", "240")
 
