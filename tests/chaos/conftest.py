@@ -19,10 +19,12 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a sweep was run that nobody touched: once, also where several processes share the tests."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, done = shared / "alone", shared / "alone.done"
     with FileLock(shared / "alone.lock"):
-        if not (shared / "alone").exists():
-            harness.left_alone(shared / "alone")
-    return shared / "alone"
+        if not done.exists():
+            harness.left_alone(folder)
+            done.touch()
+    return folder
 
 
 @pytest.fixture(scope="session")
