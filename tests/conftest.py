@@ -16,6 +16,11 @@ from w2s_ray.spec import Sweep
 settings.register_profile("w2s", derandomize=not os.environ.get("W2S_EXPLORE"), deadline=None)
 settings.load_profile("w2s")
 
+# Before anything imports torch: two threads that share a small model and a busy core take 40 times the CPU of one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Seconds in which a node of Ray must be up, instead of 30: other tests may keep the machine busy.
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "240")
+
 SMALL: dict[str, Any] = {
     "name": "small",
     "task": {"source": "movie-reviews", "splits": {"weak": 100, "student": 200, "validation": 100, "test": 200}},
@@ -34,6 +39,24 @@ SMALL: dict[str, Any] = {
     "seeds": [0, 1],
     "search": {"trials": 4, "parallelism": 2},
 }
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Says which tests one process runs in one go, where several share them (`-n`).
+
+    Those of a file, which share what it made. Each of `chaos` by itself: they are the longest, and what they share is
+    kept for all processes. All of `cluster`: two heads give their workers the same ports.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            if nodeid.startswith("tests/cluster/"):
+                return "tests/cluster"
+            return nodeid if nodeid.startswith("tests/chaos/") else str(super()._split_scope(nodeid))
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from w2s_ray.spec import Loss, Training
 from w2s_ray.stages.artifacts import EXAMPLES
 from w2s_ray.stages.finetune import SUMMARY, train_stage
 from w2s_ray.stages.hint import hint_stage
-from w2s_ray.stages.run import _examples, _features
+from w2s_ray.stages.run import _device, _examples, _features
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, Hint, LoadExamples, ModelIdentity, Stage
 from w2s_ray.stages.store import Store
 from w2s_ray.training.worker import Worker
@@ -39,6 +39,7 @@ def make(stage: Stage, store: Store) -> None:
         with store.publish(stage, "test") as draft:
             hint_stage(stage, store)[0].write(draft.path / EXAMPLES)
     else:
+        _device(stage)  # gives torch the stage's threads, where those of features would be left
         with store.publish(stage, "test") as draft:
             train_stage(stage, store, draft.path, Worker(), lambda row: None)
             draft.summary = json.loads((draft.path / SUMMARY).read_text())

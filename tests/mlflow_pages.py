@@ -5,7 +5,6 @@ What a page must show before it counts as open is waited for here; what it says 
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from browser import browser, find, wait
+from ports import free_port
 
 # The UI opens a chat beside the page at a browser's first visit; this is how it remembers that there was one.
 _VISITED = "try { localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true') } catch {}"
@@ -33,10 +33,8 @@ return [...document.querySelectorAll(".js-plotly-plot")].filter(plot => plot.dat
 def ui(store: Path, name: str) -> Iterator[str]:
     """Runs `w2s ui`; gives the address that it prints for a sweep of the store."""
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
-    with socket.socket() as one:  # any free port: two that look for the first free one at once take the same
-        one.bind(("127.0.0.1", 0))
-        port = str(one.getsockname()[1])
-    command = [sys.executable, "-m", "w2s_ray", "ui", "--store", str(store), "--port", port]
+    # Two that look for the first free port at once would take the same.
+    command = [sys.executable, "-m", "w2s_ray", "ui", "--store", str(store), "--port", str(free_port())]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:

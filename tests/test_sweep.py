@@ -59,8 +59,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_quickstart_ends_with_an_answer_in_its_stable_form(folder: Path) -> None:
-    report = json.loads(w2s("report", "quickstart", "--json", cwd=folder))
+@pytest.fixture(scope="module")
+def answer(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What its report says for scripts; the page beside the sweep is made with it."""
+    page = tmp_path_factory.mktemp("page") / "page.html"
+    return w2s("report", "quickstart", "--json", "--html", str(page), cwd=folder)
+
+
+def test_the_quickstart_ends_with_an_answer_in_its_stable_form(answer: str) -> None:
+    report = json.loads(answer)
     assert set(report) == {"sweep", "task", "pairings"}
     assert len(report["pairings"]) == 3
     for pairing in report["pairings"]:
@@ -75,9 +82,9 @@ def test_the_quickstart_ends_with_an_answer_in_its_stable_form(folder: Path) -> 
             assert method["selected_by"] == "oracle"
 
 
-def test_a_page_is_made_of_the_finished_sweep_and_says_what_json_says(folder: Path) -> None:
+def test_a_page_is_made_of_the_finished_sweep_and_says_what_json_says(folder: Path, answer: str) -> None:
     report = json.loads(w2s("report", "quickstart", "quickstart", "--json", "--html", "page.html", cwd=folder))
-    assert report[0] == report[1] == json.loads(w2s("report", "quickstart", "--json", cwd=folder))
+    assert report[0] == report[1] == json.loads(answer)
     page = (folder / "page.html").read_text(encoding="utf-8")
     (folder / "page.html").unlink()
     for pairing in report[0]["pairings"]:
@@ -103,10 +110,9 @@ def test_status_counts_trials_and_models(folder: Path) -> None:
     assert status["stages"]["reused"] > status["stages"]["trained"] / 2
 
 
-def test_running_again_plans_nothing_trains_nothing_and_gives_the_same_answer(folder: Path) -> None:
+def test_running_again_plans_nothing_trains_nothing_and_gives_the_same_answer(folder: Path, answer: str) -> None:
     store = folder / "w2s-runs"
     before = {path: path.stat().st_mtime_ns for path in (store / "stages").rglob("*")}
-    answer = w2s("report", "quickstart", "--json", cwd=folder)
     plan = json.loads(w2s("plan", "quickstart.yaml", "--json", cwd=folder))
     assert plan["stages"]["to_run"] == 0
     assert plan["stages"]["stored"] == len(list((store / "stages").iterdir()))
@@ -149,11 +155,11 @@ def mlflow_trials(database: Path) -> dict[int, tuple[dict[str, float], dict[str,
     return {int(number): (metrics[run], params[run]) for run, number in runs}
 
 
-def test_study_store_mlflow_json_pandas_and_page_say_the_same_numbers(folder: Path, tmp_path: Path) -> None:
+def test_study_store_mlflow_json_pandas_and_page_say_the_same_numbers(folder: Path, answer: str) -> None:
     store = Store(folder / "w2s-runs")
     loaded = w2s_ray.load("quickstart", store=store.root)
-    told = json.loads(w2s("report", "quickstart", "--json", "--html", str(tmp_path / "page.html"), cwd=folder))
-    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    told = json.loads(answer)
+    page = (store.sweep_folder("quickstart") / "report" / "report.html").read_text(encoding="utf-8")
     shown = mlflow_trials(store.root / "mlflow.db")
     same = partial(pytest.approx, rel=1e-12)
     for trial in loaded.record.trials:
@@ -183,7 +189,7 @@ def test_study_store_mlflow_json_pandas_and_page_say_the_same_numbers(folder: Pa
 
 
 def test_the_notebook_finds_the_sweep_from_its_own_folder_and_shows_what_the_report_says(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("W2S_CACHE", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
@@ -193,7 +199,7 @@ def test_the_notebook_finds_the_sweep_from_its_own_folder_and_shows_what_the_rep
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = {cell.id: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
     assert [one for outputs in shown.values() for one in outputs if one.get("name") == "stderr"] == []
-    told = json.loads(w2s("report", "quickstart", "--json", cwd=folder))
+    told = json.loads(answer)
     table = shown["results"][0].data["text/plain"]
     for method in (one for pairing in told["pairings"] for one in pairing["methods"]):
         assert f"{method['student_accuracy']:.3f}" in table
@@ -227,12 +233,11 @@ def test_nothing_but_the_store_is_left_behind(folder: Path) -> None:
     assert not list((folder / "w2s-runs/work").glob("*"))
 
 
-def test_what_a_finished_sweep_lost_is_made_again_to_the_letter(folder: Path) -> None:
+def test_what_a_finished_sweep_lost_is_made_again_to_the_letter(folder: Path, answer: str) -> None:
     store = Store(folder / "w2s-runs")
     record = load_record(store, load_spec(store, "quickstart"))
     student = store.get(record.trials[0].stages["student"][0])
     before = student.file("predictions.parquet").read_bytes()
-    answer = w2s("report", "quickstart", "--json", cwd=folder)
     student.path.joinpath("predictions.parquet").write_bytes(before[:-100])
     lost = attempt("report", "quickstart", "--json", cwd=folder)
     assert (lost.returncode, "w2s resume" in lost.stderr, "Traceback" in lost.stderr) == (1, True, False)

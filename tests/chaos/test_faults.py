@@ -22,10 +22,11 @@ from harness import (
     stored_addresses,
     until,
 )
+from ports import free_port
 from proxy import dropping
 
 from w2s_ray.stages.integrity import check_stage
-from w2s_ray.tracking.ui import choose_port, ui_command, ui_environment, wait_until_up
+from w2s_ray.tracking.ui import ui_command, ui_environment, wait_until_up
 
 pytestmark = pytest.mark.slow
 
@@ -155,7 +156,7 @@ def test_training_goes_on_while_mlflow_hangs_and_what_it_missed_is_shown_once_la
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     runs = {key: value for key, value in reference.items() if key.startswith("mlflow")}
-    port = choose_port(None)
+    port = free_port()
     with dropping(port, mean=None) as calm, server(tmp_path, port) as group:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{calm.port}")
         prepared(tmp_path)
@@ -182,7 +183,7 @@ def test_a_server_that_is_killed_and_comes_back_is_shown_everything_once(
     reference: dict[str, Any], tmp_path: Path, mark: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    port = choose_port(None)
+    port = free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     prepared(tmp_path)
     with server(tmp_path, port):

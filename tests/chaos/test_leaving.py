@@ -22,7 +22,7 @@ from w2s_ray.stages.spent import SPENT
 from w2s_ray.stages.store import Store, StoredStage
 from w2s_ray.training.loop import Worker
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 _OBJECTS = 100 * 2**20  # bytes of object store, which stays all but empty
 # 10,500 steps, at a rate so small since Adam makes much of rounding where the gradient is all but zero.

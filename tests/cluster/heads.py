@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from ports import free_port
 
 TOKEN = "canary-" + "0123456789abcdef" * 3
 _MARK = "W2S_TEST_HEAD"
@@ -43,14 +43,6 @@ class Head:
         )
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
 def _end(mark: str) -> None:
     for process in psutil.process_iter():
         try:
@@ -71,7 +63,7 @@ def running(folder: Path, *, is_open: bool = False, **environment: str) -> Itera
     """
     mark = uuid.uuid4().hex
     temp = Path(f"/tmp/w2s-{mark[:6]}")
-    gcs, dashboard, agent, runtime, client = free_ports(5)
+    gcs, dashboard, agent, runtime, client = (free_port() for _ in range(5))
     shared = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     shared = {
         **shared,
@@ -84,6 +76,7 @@ def running(folder: Path, *, is_open: bool = False, **environment: str) -> Itera
     checkout = str(Path(__file__).parents[2])
     others = ":".join(p for p in os.environ.get("PYTHONPATH", "").split(":") if p and p != checkout)
     inside = {**shared, **asked, _MARK: mark, "PATH": f"{bin_folder}:{os.environ['PATH']}", "PYTHONPATH": others}
+    inside["RAY_raylet_start_wait_time_s"] = "240"  # other tests may keep the machine busy
     inside |= environment
     command = [f"{bin_folder}/ray", "start", "--head", "--node-ip-address=127.0.0.1", f"--port={gcs}"]
     command += ["--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"]

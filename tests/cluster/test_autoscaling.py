@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from heads import TOKEN, free_ports
+from heads import TOKEN
+from ports import free_port
 
 from w2s_ray.spec import Sweep, yaml
 from w2s_ray.stages.store import Store
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 HERE = Path(__file__).parent
 ONE_MACHINE = HERE.parents[1] / "cluster" / "one_machine"
@@ -33,7 +34,7 @@ Event = dict[str, Any]
 @pytest.fixture
 def user(tmp_path: Path) -> Iterator[dict[str, str]]:
     """The environment of a user of a new cluster, whose workers' stages sleep."""
-    port = str(free_ports(1)[0])
+    port = str(free_port())
     paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
     code = [str(HERE.parent / "benchmarks"), os.environ.get("PYTHONPATH") or str(HERE.parents[1])]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}

@@ -7,7 +7,7 @@ from heads import TOKEN, Head
 
 from w2s_ray.spec import Sweep, replace, yaml
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def test_a_head_that_is_well_is_looked_at_from_outside(head: Head, small: Sweep) -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import uuid
@@ -15,8 +14,9 @@ from typing import Any
 
 import psutil
 import pytest
+from ports import free_port
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "canary-" + "fedcba9876543210" * 3
@@ -67,9 +67,7 @@ class Nodes:
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     """A head that is well; a test adds others."""
-    mark, folder = uuid.uuid4().hex, tmp_path_factory.mktemp("nodes")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    mark, folder, port = uuid.uuid4().hex, tmp_path_factory.mktemp("nodes"), free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     environment |= {"PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, _MARK: mark}
     temp = f"/tmp/w2s-{mark[:6]}"  # a socket's name has no room for pytest's folder

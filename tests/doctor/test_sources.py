@@ -7,12 +7,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 from w2s_ray.doctor.finding import Finding
 from w2s_ray.doctor.need import Need, Source, sources_of
 from w2s_ray.doctor.sources import sources
 from w2s_ray.spec import Sweep
-from w2s_ray.tracking.ui import choose_port
 
 COMMIT = "0" * 40
 Answer = tuple[int, dict[str, str]]
@@ -25,7 +25,7 @@ def look(*named: Source) -> list[Finding]:
 @pytest.fixture(autouse=True)
 def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine whose caches are empty, and on which no hub and no index answer."""
-    nowhere = f"http://127.0.0.1:{choose_port(None)}"
+    nowhere = f"http://127.0.0.1:{free_port()}"
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", nowhere)
     monkeypatch.setenv("W2S_CACHE", str(tmp_path / "cache"))

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from ports import free_port
 from tracking.servers import login_server
 
 from w2s_ray.doctor.request import Request
@@ -14,7 +15,6 @@ from w2s_ray.search.lease import lease
 from w2s_ray.search.naming import save_names
 from w2s_ray.spec import Sweep
 from w2s_ray.stages.store import Store
-from w2s_ray.tracking.ui import choose_port
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_a_server_that_does_not_run_is_a_problem_without_its_password(
     request_: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:canary@127.0.0.1:{choose_port(None)}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:canary@127.0.0.1:{free_port()}")
     (found,) = mlflow(request_)
     assert found.state == "problem"
     assert "see whether it runs and whether MLFLOW_TRACKING_URI" in found.mend
@@ -34,7 +34,7 @@ def test_a_server_that_does_not_run_is_a_problem_without_its_password(
 
 
 def test_a_database_that_does_not_run_is_a_problem(request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"postgresql://me:canary@127.0.0.1:{choose_port(None)}/mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"postgresql://me:canary@127.0.0.1:{free_port()}/mlflow")
     (found,) = mlflow(request_)
     assert found.state == "problem"
     assert "canary" not in found.says

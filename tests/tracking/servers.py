@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from w2s_ray.tracking.ui import choose_port, ui_command, ui_environment, wait_until_up
+from ports import free_port
+
+from w2s_ray.tracking.ui import ui_command, ui_environment, wait_until_up
 
 
 @contextmanager
@@ -51,7 +53,7 @@ def login_server(folder: Path, password: str) -> Iterator[str]:
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n",
         encoding="utf-8",
     )
-    port = choose_port(None)
+    port = free_port()
     secrets = {"MLFLOW_AUTH_CONFIG_PATH": str(settings), "MLFLOW_FLASK_SERVER_SECRET_KEY": "only here"}
     backend = f"sqlite:///{folder}/served.db"
     with mlflow_server(backend, port, folder, "--app-name", "basic-auth", environment=secrets):

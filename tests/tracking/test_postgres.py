@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from databases import postgres
+from ports import free_port
 from servers import mlflow_server
 
 from w2s_ray.search.record import COMPLETE, FAILED, PRUNED, RUNNING
 from w2s_ray.tracking import Projection
-from w2s_ray.tracking.ui import choose_port
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +20,7 @@ Look = Callable[..., Any]
 def test_a_server_on_postgres_shows_what_an_sqlite_file_shows(
     fake: Any, new_uri: Look, shown: Look, tmp_path: Path
 ) -> None:
-    plain, port = new_uri(), choose_port(None)
+    plain, port = new_uri(), free_port()
     unfinished, finished = fake.record(COMPLETE, RUNNING, FAILED), fake.record(COMPLETE, COMPLETE, FAILED, PRUNED)
     with postgres() as server, mlflow_server(server.url(), port, tmp_path):
         for uri in (plain, f"http://127.0.0.1:{port}"):

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import free_port
 from servers import mlflow_server
 
 from w2s_ray.search.record import COMPLETE, FAILED, PRUNED
 from w2s_ray.tracking import Projection
-from w2s_ray.tracking.ui import choose_port
 
 Look = Callable[..., Any]
 GONE = r"Connection refused|Max retries|Connection aborted|timed out"
@@ -42,7 +42,7 @@ def test_a_server_killed_while_it_is_written_to_and_while_it_is_sent_files_ends_
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     record = fake.record(COMPLETE, COMPLETE, FAILED, PRUNED)
-    backend, whole, port = new_uri(), new_uri(), choose_port(None)
+    backend, whole, port = new_uri(), new_uri(), free_port()
     report = tmp_path / "report"
     report.mkdir()
     (report / "report.md").write_text("# Report", encoding="utf-8")

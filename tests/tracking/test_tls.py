@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import trustme
+from ports import free_port
 from servers import mlflow_server
 
 from w2s_ray.search.record import COMPLETE
 from w2s_ray.tracking import BackgroundTracker
-from w2s_ray.tracking.ui import choose_port
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[st
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SSL_CERT_FILE", str(file))  # with which the helper sees that the server is up
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    port, options = choose_port(None), f"--ssl-keyfile {key} --ssl-certfile {chain}"
+    port, options = free_port(), f"--ssl-keyfile {key} --ssl-certfile {chain}"
     with mlflow_server(f"sqlite:///{tmp_path}/served.db", port, tmp_path, "--uvicorn-opts", options, scheme="https"):
         yield f"https://127.0.0.1:{port}", file
 
