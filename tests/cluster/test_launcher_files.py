@@ -1,6 +1,7 @@
 """The launcher files through Ray's own validation, and what we promise of them beyond it."""
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,30 @@ def test_a_cluster_is_closed_and_shrinks_to_its_head(name: str) -> None:
     assert {kind["min_workers"] for kind in workers.values()} == {0}
     assert {kind["labels"]["ray.io/market-type"] for kind in workers.values()} == {"on-demand", "spot"}
     assert sum(kind["max_workers"] for kind in workers.values()) <= config["max_workers"]
+
+
+@pytest.mark.parametrize(("name", "bucket"), [("aws", "s3"), ("gcp", "gs")])
+def test_no_node_of_a_cloud_holds_what_a_new_head_would_miss_and_no_command_holds_a_password(
+    name: str, bucket: str
+) -> None:
+    config = read(name)
+    commands = " ".join(line for key, lines in config.items() if key.endswith("_commands") for line in lines)
+    assert "W2S_STUDY_URL=postgresql://w2s@DATABASE/studies" in commands
+    assert "--backend-store-uri postgresql://w2s@DATABASE/mlflow" in commands
+    assert f"--artifacts-destination {bucket}://BUCKET/" in commands
+    assert "sqlite" not in commands
+    assert "mount " not in commands
+    assert config["file_mounts"]["~/.pgpass"] == "~/.pgpass"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_has_to_be_filled_in_is_explained_on_the_page(name: str) -> None:
+    page = (CLUSTER.parent / "docs" / f"cluster-{name}.md").read_text(encoding="utf-8")
+    explained = set(re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE))
+    text = (CLUSTER / f"{name}.yaml").read_text(encoding="utf-8")
+    head, rest = text.split("cluster_name:")
+    assert explained == set(re.findall(r"\b[A-Z_]{5,}\b", head.split("fill in for")[1].split(".")[0]))
+    assert all(re.search(rf"\b{word}\b", rest) for word in explained)
 
 
 def test_ray_accepts_the_file_of_one_machine_and_refuses_it_with_a_typo() -> None:
