@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from heads import free_ports
+from ports import free_port
 
 SCRIPTS = Path(__file__).parents[2] / "cluster" / "one_machine"
 
 
 @pytest.fixture
 def port() -> Iterator[str]:
-    number = str(free_ports(1)[0])
+    number = str(free_port())
     yield number
     assert not Path(f"/tmp/w2s-{number}").exists()
 

@@ -47,8 +47,9 @@ def test_concurrent_requests_for_one_stage_train_it_and_what_it_reads_once(ray: 
 
 
 def test_baselines_that_every_trial_waits_for_go_before_all_students(ray: Any, small: Sweep) -> None:
-    store, parts = Store(small.store), Parts(small)
-    pairing = small.pairings[0].name
+    # One at a time: of two that begin together, the one in a new process says so later.
+    small = replace(small, resources={"default": Resources(cpus=2)})
+    store, parts, pairing = Store(small.store), Parts(small), small.pairings[0].name
     trials = [
         stages_of(parts, Experiment(number, pairing, "naive", {"lr": 0.001 * (number + 1)}, default=False))
         for number in range(4)
