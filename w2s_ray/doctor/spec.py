@@ -74,7 +74,7 @@ def _satisfied(place: str, wanted: Resources, kinds: list[Kind], other: str) -> 
     asks = wanted.demand
     says = f"{place}: {in_words(asks)}"
     if wanted.workers > 1:
-        says += f" for each of {_in_words(wanted)} workers"
+        says += f" for each of {_width(wanted)} workers"
     places = sum(kind.count * _places_on(kind, asks) for kind in kinds)
     if places >= wanted.fewest:
         return ok("resources", says)
@@ -83,8 +83,8 @@ def _satisfied(place: str, wanted: Resources, kinds: list[Kind], other: str) -> 
     return problem("resources", f"{says}; there is {there}", f"lower {place}, or {other}")
 
 
-def _in_words(wanted: Resources) -> str:
-    return f"{wanted.workers}" if wanted.fewest == wanted.workers else f"{wanted.fewest} to {wanted.workers}"
+def _width(wanted: Resources) -> str:
+    return f"{wanted.fewest} to {wanted.workers}" if wanted.is_elastic else f"{wanted.workers}"
 
 
 def _places_on(kind: Kind, asks: dict[str, float]) -> int:

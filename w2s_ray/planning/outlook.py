@@ -102,7 +102,7 @@ def plan_on(sweep: Sweep, store: Store, cluster: Cluster) -> ClusterPlan:
     planned = plan_work(sweep, store, cluster)
     outlooks = {"as given": _outlook(planned, cluster)}
     resources = sweep.resources
-    is_elastic = any(one.fewest < one.workers for one in (resources.default, *resources.models.values()))
+    is_elastic = any(one.is_elastic for one in (resources.default, *resources.models.values()))
     for name, factor in SIZES.items():
         if name not in outlooks:
             sized = cluster.times(factor)

@@ -119,9 +119,12 @@ def state_of(record: SweepRecord, held_by: Holder | None) -> str:
         return "running"
     if is_over(record):
         return "finished"
-    meter, is_open = Meter(record.store, record.sweep.name), any(trial.state == RUNNING for trial in record.trials)
-    allowance = Allowance(record.sweep.search.budget, meter, _started(record) or time.time(), record.ended)
-    return "interrupted" if is_open or allowance.refusal() is None else OUT_OF_BUDGET
+    budget = record.sweep.search.budget
+    if budget is None or any(trial.state == RUNNING for trial in record.trials):
+        return "interrupted"
+    meter = Meter(record.store, record.sweep.name)  # reads the whole of spent.jsonl
+    allowance = Allowance(budget, meter, _started(record) or time.time(), record.ended)
+    return "interrupted" if allowance.refusal() is None else OUT_OF_BUDGET
 
 
 def is_over(record: SweepRecord) -> bool:

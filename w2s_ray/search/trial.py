@@ -65,8 +65,9 @@ def _run(experiment: Experiment, sweep: Sweep, store: Store, broker: Any) -> dic
 
     if sweep.search.pruner.kind != "none":
         # All trials wait for the baselines in the end, so they are asked for before a student has the place.
-        for stage in (stage for role in BASELINES for stage in roles[role]):
-            broker.produce.remote(stage, experiment.number)  # what goes wrong with it is seen below
+        for role in BASELINES:
+            for stage in roles[role]:
+                broker.produce.remote(stage, experiment.number)  # what goes wrong with it is seen below
         _race(roles["student"][0], experiment.number, broker, judge)
     make()
     return read_or_make(read, make)

@@ -54,6 +54,11 @@ class Resources(Frozen):
         return self.workers if self.min_workers is None else self.min_workers
 
     @property
+    def is_elastic(self) -> bool:
+        """Whether fewer workers than it asks for would do."""
+        return self.fewest < self.workers
+
+    @property
     def demand(self) -> dict[str, float]:
         """What each worker takes of a node, by Ray's names of resources; memory in bytes."""
         asked = {"CPU": self.cpus, "GPU": self.gpus, "memory": round(1e9 * (self.memory or 0)), **self.custom}

@@ -165,7 +165,7 @@ class Broker:
     async def _in_its_width(self, batch: list[Stage]) -> list[Stage]:
         """Returns a batch with as many workers as there is room for now, where it may have fewer than it asks for."""
         stage, resources = batch[0], batch[0].execution.resources
-        if resources.fewest == resources.workers:
+        if not resources.is_elastic:
             return batch
         looking = asyncio.ensure_future(width_for(resources))
         self._tasks[stage.address] = (stage, looking)
@@ -283,8 +283,8 @@ def _cancel(task: Any) -> None:
 def _shown(stage: Stage) -> str:
     """A stage's label, with its workers where they may be more or fewer."""
     resources = stage.execution.resources
-    is_elastic = resources.min_workers is not None
-    return f"{stage.execution.label} on {resources.workers} workers" if is_elastic else stage.execution.label
+    has_a_range = resources.min_workers is not None  # also where this try has the fewest
+    return f"{stage.execution.label} on {resources.workers} workers" if has_a_range else stage.execution.label
 
 
 def _together(stage: Stage) -> Iterable[Stage]:

@@ -197,7 +197,7 @@ def _fit(stage: Stage, store: Store, outputs: Path, broker: Any) -> None:
     # Ray Train would start a group on leaving nodes anew by itself, but only the broker takes the request to stop away.
     os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"
     # A group that could be narrower does not wait for a place that another took; the broker looks for room again.
-    patience = 0 if resources.workers > resources.fewest else -1
+    patience = 0 if resources.is_elastic else -1
     failures = FailureConfig(max_preemption_failures=0, controller_failure_limit=patience)
     storage = str(store.work(stage.address))
     run_config = RunConfig(name="train", storage_path=storage, failure_config=failures) if several else None
