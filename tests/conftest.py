@@ -20,6 +20,8 @@ settings.load_profile("w2s")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Seconds in which a node of Ray must be up, instead of 30: other tests may keep the machine busy.
 os.environ.setdefault("RAY_raylet_start_wait_time_s", "240")
+# Ray puts its workers behind all other processes, and so behind the tests that another process runs.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 SMALL: dict[str, Any] = {
     "name": "small",

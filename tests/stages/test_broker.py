@@ -12,7 +12,6 @@ import pytest
 from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.spec import Model, Resources, Sweep, Training, replace
 from w2s_ray.stages.broker import start_broker
-from w2s_ray.stages.spent import SPENT
 from w2s_ray.stages.stage import Stage, walk
 from w2s_ray.stages.store import Store
 
@@ -46,9 +45,8 @@ def test_concurrent_requests_for_one_stage_train_it_and_what_it_reads_once(ray: 
     assert len(starts(store, small)) == len(distinct) == 1 + 2 + 2 + 3
 
 
-def test_baselines_that_every_trial_waits_for_go_before_all_students(ray: Any, small: Sweep) -> None:
-    # One at a time: of two that begin together, the one in a new process says so later.
-    small = replace(small, resources={"default": Resources(cpus=2)})
+def test_baselines_that_every_trial_waits_for_go_to_ray_before_all_students(ray: Any, small: Sweep) -> None:
+    # Ray works in that order but for moments: it put one of these tasks behind all others in one of ten busy runs.
     store, parts, pairing = Store(small.store), Parts(small), small.pairings[0].name
     trials = [
         stages_of(parts, Experiment(number, pairing, "naive", {"lr": 0.001 * (number + 1)}, default=False))
@@ -57,10 +55,8 @@ def test_baselines_that_every_trial_waits_for_go_before_all_students(ray: Any, s
     broker = start_broker(store, small.name)
     wanted = [(stage, number) for number, graph in enumerate(trials) for of_role in graph.values() for stage in of_role]
     ray.get([broker.produce.remote(stage, number) for stage, number in wanted])
-    lines = (store.sweep_folder(small.name) / SPENT).read_text(encoding="utf-8").splitlines()
-    begun = [line["address"] for line in map(json.loads, lines) if "seconds" not in line]
     roles = {stage.address: role for graph in trials for role, of_role in graph.items() for stage in of_role}
-    order = [roles[address] for address in begun if address in roles]
+    order = [roles[address] for address in starts(store, small) if address in roles]
     assert sorted(order[:4]) == ["ceiling", "ceiling", "weak", "weak"]
     assert order[4:] == ["student"] * 8
 
