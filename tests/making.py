@@ -1,6 +1,5 @@
 """What tests of several rooms make without Ray: stages, one after another, and tokenizers of whole words."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,12 +10,11 @@ from transformers import PreTrainedTokenizerFast
 
 from w2s_ray.spec import Loss, Training
 from w2s_ray.stages.artifacts import EXAMPLES
-from w2s_ray.stages.finetune import SUMMARY, train_stage
+from w2s_ray.stages.finetune import train_alone
 from w2s_ray.stages.hint import hint_stage
 from w2s_ray.stages.run import _device, _examples, _features
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, Hint, LoadExamples, ModelIdentity, Stage
 from w2s_ray.stages.store import Store
-from w2s_ray.training.worker import Worker
 
 
 def stage_of(seed: int = 0) -> Stage:
@@ -40,10 +38,10 @@ def make(stage: Stage, store: Store) -> None:
             hint_stage(stage, store)[0].write(draft.path / EXAMPLES)
     else:
         _device(stage)  # gives torch the stage's threads, where those of features would be left
+        trained = train_alone(stage, store)
         with store.publish(stage, "test") as draft:
-            train_stage(stage, store, draft.path, Worker(), lambda row: None)
-            draft.summary = json.loads((draft.path / SUMMARY).read_text())
-            (draft.path / SUMMARY).unlink()
+            trained.write(draft.path)
+            draft.summary = trained.summary
 
 
 def save_word_tokenizer(folder: Path, words: Sequence[str]) -> None:

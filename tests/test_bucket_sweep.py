@@ -1,28 +1,38 @@
 """A whole sweep whose store is a bucket, killed and carried on by a machine that has no copy of anything."""
 
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import buckets
+import numpy as np
 import pytest
 
-from tests.chaos.harness import end_all, start_driver
+from tests.chaos import asking
+from tests.chaos.asking import student_of
+from tests.chaos.harness import MARK, end_all, start_driver
 from w2s_ray.search.folder import load_record, load_spec
 from w2s_ray.search.listing import list_sweeps
 from w2s_ray.search.record import SweepRecord
 from w2s_ray.search.status import status_of
-from w2s_ray.spec import Sweep, yaml
+from w2s_ray.spec import Resources, Sweep, replace, yaml
 from w2s_ray.stages.artifacts import read_lines
+from w2s_ray.stages.finetune import train_alone
 from w2s_ray.stages.object_store import ObjectStore
 from w2s_ray.stages.open import open_store
 from w2s_ray.stages.store import Store
+from w2s_ray.stages.usage import USAGE
 
 pytestmark = pytest.mark.slow
 
 _STAGES_BEFORE_THE_KILL = 8
 _OBJECTS = 100 * 2**20  # bytes of object store, which stays all but empty
+_LONG = {"epochs": 1000, "lr": 3e-5}  # as in tests/chaos/test_leaving.py
 
 
 @pytest.fixture
@@ -39,32 +49,71 @@ def outcome(record: SweepRecord) -> list[tuple[Any, ...]]:
     return [(t.number, t.method, t.state, dict(t.params), dict(t.values), dict(t.stages)) for t in record.trials]
 
 
-def test_nodes_that_share_no_disk_share_a_sweep_in_a_bucket(
-    small_data: dict[str, Any], tmp_path: Path, s3: int, monkeypatch: pytest.MonkeyPatch, mark: str
-) -> None:
-    from ray.cluster_utils import Cluster
+class Nodes:
+    """A head without CPUs, and nodes that share no disk: each has a cache of its own."""
 
-    real = str(Path("~/.cache/w2s_ray").expanduser())
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        from ray.cluster_utils import Cluster
+
+        self._folder, self._real = folder, str(Path("~/.cache/w2s_ray").expanduser())
+        patch.setenv("W2S_CACHE", buckets.other_cache(self._real, f"{folder}/driver"))
+        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": _OBJECTS}
+        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        patch.setenv("RAY_ADDRESS", self.cluster.address)
+
+    def add(self, name: str, cpus: int) -> Any:
+        own = {"W2S_CACHE": buckets.other_cache(self._real, f"{self._folder}/{name}")}
+        return self.cluster.add_node(num_cpus=cpus, object_store_memory=_OBJECTS, env_vars=own)
+
+
+@pytest.fixture
+def nodes(tmp_path: Path, s3: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
     buckets.use(monkeypatch, s3)
+    made = Nodes(tmp_path, monkeypatch)
+    yield made
+    made.cluster.shutdown()
+
+
+def test_nodes_that_share_no_disk_share_a_sweep_in_a_bucket(
+    nodes: Nodes, small_data: dict[str, Any], tmp_path: Path, s3: int, monkeypatch: pytest.MonkeyPatch, mark: str
+) -> None:
     uri = f"s3://{buckets.make_bucket(s3)}/runs"
     monkeypatch.setenv("W2S_STUDY_URL", f"sqlite:///{tmp_path}/studies.db")
-    monkeypatch.setenv("W2S_CACHE", buckets.other_cache(real, f"{tmp_path}/driver"))
     (tmp_path / "small.yaml").write_text(yaml.dump(Sweep.model_validate(small_data)), encoding="utf-8")
-    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": _OBJECTS}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    try:
-        for name in ("one", "two"):
-            own = {"W2S_CACHE": buckets.other_cache(real, f"{tmp_path}/{name}")}
-            cluster.add_node(num_cpus=2, object_store_memory=_OBJECTS, env_vars=own)
-        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-        driver = start_driver(tmp_path, mark, "run", "small.yaml", "--store", uri, log="driver")
-        assert driver.wait() == 0, (tmp_path / "driver.err").read_text(encoding="utf-8")
-    finally:
-        cluster.shutdown()
+    for name in ("one", "two"):
+        nodes.add(name, cpus=2)
+    driver = start_driver(tmp_path, mark, "run", "small.yaml", "--store", uri, log="driver")
+    assert driver.wait() == 0, (tmp_path / "driver.err").read_text(encoding="utf-8")
     assert len(list((tmp_path / "driver").glob("stores/*/sweeps/small/report/report.json"))) == 1
     copies = {name: set(map(str, (tmp_path / name).glob("stores/*/stages/*/*.parquet"))) for name in ("one", "two")}
     assert all(copies.values()), copies
     assert not list((tmp_path / "driver").glob("stores/*/work/*/checkpoints"))
+
+
+def test_a_group_on_nodes_that_share_no_disk_loses_one_and_ends_in_what_one_worker_learns(
+    nodes: Nodes, small: Sweep, tmp_path: Path, s3: int, mark: str
+) -> None:
+    group = Resources(workers=2, checkpoint_seconds=1, micro_batch=1)
+    plan = replace(small.resources, default=group, features=Resources())
+    sweep = replace(small, store=f"s3://{buckets.make_bucket(s3)}/runs", resources=plan)
+    stage, store = student_of(sweep, _LONG), open_store(sweep.store)
+    (tmp_path / "small.yaml").write_text(yaml.dump(sweep), encoding="utf-8")
+    nodes.add("one", cpus=1)
+    second = nodes.add("two", cpus=1)
+    command = [sys.executable, str(Path(asking.__file__)), str(tmp_path / "small.yaml"), json.dumps(_LONG)]
+    asked = subprocess.Popen(command, env={**os.environ, MARK: mark}, stderr=subprocess.PIPE, text=True)
+    while store.newest_checkpoint(stage.address) is None and asked.poll() is None:
+        time.sleep(0.2)
+    nodes.cluster.remove_node(second, allow_graceful=False)
+    nodes.add("three", cpus=1)
+    said = asked.communicate(timeout=500)[1]
+    assert asked.returncode == 0, said
+    found = store.get(stage.address)
+    assert found.record.seconds["stage"] > found.record.seconds["loop"] > 0
+    assert {path.name for path in tmp_path.glob("*/stores/*/work/*/*")} <= {"checkpoints", USAGE}, "of an earlier try"
+    alone = train_alone(stage, store)
+    assert found.predictions().ids.tolist() == alone.predictions.ids.tolist()
+    np.testing.assert_allclose(found.predictions().probabilities, alone.predictions.probabilities, atol=1e-3)
 
 
 def test_a_sweep_in_a_bucket_is_killed_and_ends_elsewhere_as_if_it_had_not_been(

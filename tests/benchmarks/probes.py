@@ -25,11 +25,10 @@ from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.spec import Model, Sweep, replace, yaml
 from w2s_ray.spec.method import DEFAULTS
 from w2s_ray.spec.training import LOSSES
-from w2s_ray.stages.finetune import SUMMARY, train_stage
+from w2s_ray.stages.finetune import train_alone
 from w2s_ray.stages.run import _examples, _features, _relabel
 from w2s_ray.stages.stage import ExtractFeatures, LoadExamples, Relabel, Stage
 from w2s_ray.stages.store import Store
-from w2s_ray.training.loop import Worker
 
 SPEC = Path(__file__).parents[2] / "sweeps" / "offline_labels.yaml"
 LABELS: dict[str, dict[str, Any]] = {
@@ -73,9 +72,9 @@ def make(stage: Stage, store: Store) -> None:
     elif isinstance(stage.settings, Relabel):
         _relabel(stage, store, "probes")
     else:
+        trained = train_alone(stage, store)
         with store.publish(stage, "probes") as draft:
-            train_stage(stage, store, draft.path, Worker(), lambda row: None)
-            (draft.path / SUMMARY).unlink()
+            trained.write(draft.path)
 
 
 def make_inputs(stage: Stage, store: Store) -> None:

@@ -12,8 +12,8 @@ import ray
 from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.spec import Sweep, yaml
 from w2s_ray.stages.broker import start_broker
+from w2s_ray.stages.open import open_store
 from w2s_ray.stages.stage import Stage
-from w2s_ray.stages.store import Store
 
 
 def student_of(sweep: Sweep, params: dict[str, float]) -> Stage:
@@ -25,7 +25,7 @@ def student_of(sweep: Sweep, params: dict[str, float]) -> Stage:
 def main(spec: str, params: str) -> None:
     sweep = yaml.load(Path(spec))
     ray.init(log_to_driver=False, logging_level="ERROR")
-    broker = start_broker(Store(sweep.store), sweep.name)
+    broker = start_broker(open_store(sweep.store), sweep.name)
     ray.get(broker.produce.remote(student_of(sweep, json.loads(params)), 0))
 
 

@@ -49,15 +49,6 @@ def test_a_sweep_without_a_database_is_refused_with_what_to_set(small_data: dict
     assert "W2S_STUDY_URL" in str(refused.value)
 
 
-def test_several_workers_are_refused(
-    small_data: dict[str, Any], bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("W2S_STUDY_URL", f"sqlite:///{tmp_path}/studies.db")
-    monkeypatch.setenv("RAY_ADDRESS", "nowhere:1")  # so that this machine's CPUs are not counted
-    with pytest.raises(SpecError, match="asks for 2 workers"):
-        run(in_bucket(small_data, bucket, resources={"default": {"workers": 2}}))
-
-
 def test_a_spec_with_credentials_in_its_store_is_refused_without_telling_them(small_data: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="s3://BUCKET/PREFIX") as refused:
         in_bucket(small_data, "s3://key:hidden@bucket/x")

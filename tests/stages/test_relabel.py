@@ -12,12 +12,11 @@ from w2s_ray.labels import Labels
 from w2s_ray.spec import Loss, Splits, Sweep, Training, replace
 from w2s_ray.spec.task import Columns
 from w2s_ray.stages.artifacts import EXAMPLES, FEATURES, PREDICTIONS, Examples, Predictions
-from w2s_ray.stages.finetune import _labels, train_stage
+from w2s_ray.stages.finetune import _labels, train_alone
 from w2s_ray.stages.operations import Flip, Harden, Keep, Mean, Operation, Part, Probe, PutTruth, Temper
 from w2s_ray.stages.relabel import relabel_stage
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, LoadExamples, ModelIdentity, Relabel, Stage
 from w2s_ray.stages.store import Store
-from w2s_ray.training.loop import Worker
 
 MODEL = ModelIdentity(weights="made up", depth=1, pooling="mean", max_length=16)
 SIZES = {"weak": 60, "student": 200, "validation": 80, "test": 90}
@@ -189,17 +188,14 @@ def test_a_student_trains_on_those_examples_alone_that_kept_a_label(world: World
     assert labels.ids.tolist() == order
 
 
-def test_a_filter_shortens_the_training_and_not_what_is_predicted(world: World, tmp_path: Path) -> None:
+def test_a_filter_shortens_the_training_and_not_what_is_predicted(world: World) -> None:
     kept = world.relabel(Keep(share=0.4))
     ids = set(world.predictions(kept).of("student").ids.tolist())
-    outputs = tmp_path / "out"
-    outputs.mkdir()
     rows: list[dict[str, Any]] = []
-    train_stage(world.student(kept), world.store, outputs, Worker(), rows.append)
+    trained = train_alone(world.student(kept), world.store, report=rows.append)
     steps = 2 * -(-len(ids) // 16)  # two epochs over the examples that are left
     assert rows[-1]["step"] == steps
-    made = Predictions.read(outputs / PREDICTIONS)
-    assert len(made.of("student").ids) == 200
+    assert len(trained.predictions.of("student").ids) == 200
 
 
 def test_the_parts_of_the_half_are_disjoint_and_together_all_of_it(world: World) -> None:
@@ -236,13 +232,10 @@ def test_a_head_on_the_first_features_reads_no_other(world: World, tmp_path: Pat
     for number, later in enumerate((False, True)):
         store = Store(tmp_path / str(number))
         other = World(store, other_later_columns=later)
-        outputs = tmp_path / f"out{number}"
-        outputs.mkdir()
-        train_stage(other.student(other.weak, features=2), store, outputs, Worker(), lambda row: None)
-        made.append(Predictions.read(outputs / PREDICTIONS).probabilities)
+        made.append(train_alone(other.student(other.weak, features=2), store).predictions.probabilities)
     assert (made[0] == made[1]).all()
 
 
-def test_more_features_than_there_are_is_a_mistake(world: World, tmp_path: Path) -> None:
+def test_more_features_than_there_are_is_a_mistake(world: World) -> None:
     with pytest.raises(ValueError, match="at most 6"):
-        train_stage(world.student(world.weak, features=7), world.store, tmp_path, Worker(), lambda row: None)
+        train_alone(world.student(world.weak, features=7), world.store)

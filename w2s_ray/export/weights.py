@@ -4,9 +4,7 @@
 inputs in the store, in this process.
 """
 
-import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,11 +16,10 @@ from w2s_ray.export.w2s_student import StudentConfig, StudentForSequenceClassifi
 from w2s_ray.models.load import final_norms, load_backbone
 from w2s_ray.spec.model import FROZEN
 from w2s_ray.stages.artifacts import WEIGHTS
-from w2s_ray.stages.finetune import train_stage
+from w2s_ray.stages.finetune import train_alone
 from w2s_ray.stages.network import finetuned_network
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, Stage
 from w2s_ray.stages.store import Store
-from w2s_ray.training.worker import Worker
 
 
 def trained_weights(stage: Stage, store: Store, say: Callable[[str], None]) -> dict[str, Tensor]:
@@ -37,13 +34,10 @@ def trained_weights(stage: Stage, store: Store, say: Callable[[str], None]) -> d
         return weights
     seconds = stored.record.seconds.get("loop", 0.0)
     say(f"`w2s gc` removed the weights of {stage.execution.label}; training it again, which took {seconds:.0f} s")
-    with tempfile.TemporaryDirectory(prefix="w2s-export-") as folder:
-        try:
-            train_stage(stage, store, Path(folder), Worker(device=_device(stage)), lambda row: None)
-        finally:
-            store.drop_work(stage.address)  # its checkpoints; the stage is finished
-        again: dict[str, Tensor] = load_file(Path(folder) / WEIGHTS)
-        return again
+    try:
+        return train_alone(stage, store, _device(stage)).weights
+    finally:
+        store.drop_work(stage.address)  # its checkpoints; the stage is finished
 
 
 def network_of(

@@ -24,12 +24,3 @@ def _problems(store: Store, sweep: Sweep) -> Iterator[Problem]:
             f"the study of a sweep in {store.uri} has to be in a database, since a bucket holds no journal",
             f"name one here, or with its password in {ENVIRONMENT}, such as postgresql+psycopg://w2s@host/studies",
         )
-    plan = sweep.resources
-    asked = {"default": plan.default, **{f"models.{name}": wanted for name, wanted in plan.models.items()}}
-    for name, wanted in asked.items():
-        if wanted.workers > 1:
-            yield Problem(
-                ("resources", name),
-                f"asks for {wanted.workers} workers, which hand their outputs over in a shared folder",
-                "set workers to 1, or use a store in a folder that every node mounts",
-            )

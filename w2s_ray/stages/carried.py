@@ -24,12 +24,21 @@ _STOP_SECONDS = 2.0  # between two looks for the wish to stop, which is a reques
 _TAG = ".tag"
 
 
-def checkpoints_of(store: Store, address: str, seconds: float) -> Checkpoints:
-    """Returns the checkpoints of a stage that is being trained; `seconds` are between two of them."""
+def checkpoints_of(store: Store, address: str, seconds: float, rank: int = 0) -> Checkpoints:
+    """Returns the checkpoints of a stage that is being trained, as worker `rank` of a group sees them.
+
+    Args:
+        store: of the stage.
+        address: of the stage.
+        seconds: between two checkpoints.
+        rank: the first worker's are saved, and any other only reads them.
+    """
     folder = store.work(address) / "checkpoints"
-    if isinstance(store, ObjectStore):
-        return CarriedCheckpoints(store, address, folder, seconds)
-    return Checkpoints(folder, seconds)
+    if not isinstance(store, ObjectStore):
+        return Checkpoints(folder, seconds)
+    if rank:
+        return ReadCheckpoints(store, address, folder.with_name(f"checkpoints-{rank}"), seconds)
+    return CarriedCheckpoints(store, address, folder, seconds)
 
 
 class CarriedCheckpoints(Checkpoints):
@@ -66,7 +75,8 @@ class CarriedCheckpoints(Checkpoints):
 
     def resume(self) -> Snapshot | None:
         """Returns the checkpoint in the bucket, None if there is none or it is damaged."""
-        self._bring()
+        if self._bring():
+            self._bring_usage()
         return super().resume()
 
     def stopping(self) -> bool:
@@ -76,14 +86,15 @@ class CarriedCheckpoints(Checkpoints):
         self._asked = self._clock()
         return self._objects.head(work_key(self._address, STOP)) is not None
 
-    def _bring(self) -> None:
+    def _bring(self) -> bool:
+        """Has the bucket's checkpoint in the folder, and no other; says whether it came just now."""
         meta = self._objects.head(work_key(self._address, CHECKPOINT))
         tag = self.folder / _TAG
         if meta is not None and tag.exists() and tag.read_text() == meta.tag:
-            return
+            return False
         shutil.rmtree(self.folder, ignore_errors=True)
         if meta is None:
-            return
+            return False
         self.folder.mkdir(parents=True, exist_ok=True)
         draft = self.folder / f"{uuid.uuid4().hex}.tmp"
         fetched = self._objects.fetch(work_key(self._address, CHECKPOINT), draft)
@@ -91,7 +102,7 @@ class CarriedCheckpoints(Checkpoints):
             os.replace(draft, self.folder / f"step-{step_of(draft):09d}.safetensors")
             tag.write_text(fetched.tag if fetched else "")
         draft.unlink(missing_ok=True)
-        self._bring_usage()
+        return True
 
     def _bring_usage(self) -> None:
         usage = self.folder.with_name(USAGE)
@@ -99,3 +110,20 @@ class CarriedCheckpoints(Checkpoints):
         here = usage.read_bytes() if usage.exists() else b""
         if content and content not in here:
             usage.write_bytes(content + here)
+
+
+class ReadCheckpoints(CarriedCheckpoints):
+    """Checkpoints in a bucket that another worker of the same group saves.
+
+    Each brings them for itself, since two may be on one machine, and has no use for them once they are read.
+    """
+
+    def resume(self) -> Snapshot | None:
+        """Returns what the first worker goes on from."""
+        self._bring()
+        try:
+            return Checkpoints.resume(self)
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            with suppress(OSError):  # the first worker is at work in it
+                self.folder.parent.rmdir()

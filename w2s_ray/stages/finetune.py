@@ -1,18 +1,19 @@
-"""From a Finetune stage to its files: reads the inputs from the store, trains, predicts. Knows nothing of Ray.
+"""From a Finetune stage to a trained model: reads the inputs from the store, trains, predicts. Knows nothing of Ray.
 
 Which labels the network learns from is decided here and nowhere else: the predictions of the stage's `labels` input, or
 ground truth where it has none. Ground truth of validation and test is used to measure alone.
 """
 
-import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from w2s_ray.labels import Labels, ground_truth
 from w2s_ray.models.head import LinearHead
@@ -38,19 +39,44 @@ from w2s_ray.training.loop import Problem, Worker, finetune, seed_everything
 from w2s_ray.training.probes import fit_probe
 from w2s_ray.training.weights import chosen_row
 
-SUMMARY = "summary.json"
 PREDICTED = ("student", "validation", "test")
 
 
-def train_stage(
-    stage: Stage, store: Store, outputs: Path, worker: Worker, report: Callable[[dict[str, Any]], None]
-) -> None:
-    """Trains one model and, on rank 0, writes curve, predictions, weights and summary into `outputs`.
+@dataclass(frozen=True)
+class Trained:
+    """A trained model.
+
+    Attributes:
+        weights: of the network, on the CPU; of one with adapters these and the head alone.
+        predictions: on the splits `PREDICTED`.
+        curve: the rows of its learning curve.
+        summary: its final numbers.
+        seconds: that the training took in the process that made it last, predictions included.
+    """
+
+    weights: dict[str, Tensor] = field(repr=False)
+    predictions: Predictions = field(repr=False)
+    curve: list[Row] = field(repr=False)
+    summary: dict[str, Any]
+    seconds: float
+
+    def write(self, folder: Path) -> None:
+        """Writes curve, predictions and weights into a folder that exists."""
+        write_lines(folder / CURVE, self.curve)
+        self.predictions.write(folder / PREDICTIONS)
+        save_file(self.weights, folder / WEIGHTS)
+
+
+def _silent(row: dict[str, Any]) -> None:
+    pass
+
+
+def train_stage(stage: Stage, store: Store, worker: Worker, report: Callable[[dict[str, Any]], None]) -> Trained | None:
+    """Trains one model. Worker 0 returns it, any other None.
 
     Args:
         stage: a Finetune stage whose inputs are stored.
         store: where they are, and where its checkpoints go.
-        outputs: an existing folder.
         worker: which part of the global batch this process trains on, and where.
         report: called with each row of the learning curve, by every worker.
     """
@@ -69,7 +95,7 @@ def train_stage(
     if isinstance(network, LinearHead | Neighbours) and settings.train in AT_ONCE:
         curve = fit_probe(network, problem, settings.l2, settings.loss.smoothing, worker, report)
     else:
-        checkpoints = checkpoints_of(store, stage.address, resources.checkpoint_seconds)
+        checkpoints = checkpoints_of(store, stage.address, resources.checkpoint_seconds, worker.rank)
         curve = finetune(
             network,
             problem,
@@ -82,12 +108,19 @@ def train_stage(
             report=report,
         )
     if worker.rank != 0:
-        return
+        return None
     predictions = _predict(network, inputs_of, examples, settings, worker, resources.micro_batch)
-    _write(outputs, network, settings, curve, predictions)
     summary = _summary(examples, predictions, chosen_row(curve, settings.training.select))
-    summary["loop_seconds"] = time.monotonic() - start
-    (outputs / SUMMARY).write_text(json.dumps(summary), encoding="utf-8")
+    return Trained(_weights(network, settings), predictions, curve, summary, time.monotonic() - start)
+
+
+def train_alone(
+    stage: Stage, store: Store, device: str = "cpu", report: Callable[[dict[str, Any]], None] = _silent
+) -> Trained:
+    """Trains one model in this process. As `train_stage` with one worker."""
+    trained = train_stage(stage, store, Worker(device=device), report)
+    assert trained is not None
+    return trained
 
 
 def _labels(stage: Stage, settings: Finetune, store: Store, examples: Examples) -> tuple[Labels, dict[str, Labels]]:
@@ -132,16 +165,12 @@ def _predict(
     return Predictions(examples.ids[rows], examples.splits[rows], np.concatenate(parts))
 
 
-def _write(
-    outputs: Path, network: torch.nn.Module, settings: Finetune, curve: list[dict[str, Any]], predictions: Predictions
-) -> None:
-    write_lines(outputs / CURVE, curve)
-    predictions.write(outputs / PREDICTIONS)
+def _weights(network: torch.nn.Module, settings: Finetune) -> dict[str, Tensor]:
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    if settings.train == "lora":  # the adapter and the head; the rest is the pretrained model
+    if settings.train == "lora":  # the rest is the pretrained model
         frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
         weights = {name: tensor for name, tensor in weights.items() if name not in frozen}
-    save_file(weights, outputs / WEIGHTS)
+    return weights
 
 
 def _summary(examples: Examples, predictions: Predictions, row: Row) -> dict[str, Any]:

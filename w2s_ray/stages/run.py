@@ -5,13 +5,13 @@ that a small training costs no process start (a worker group costs 20 s each tim
 Killed anywhere, the task is started again by the broker and goes on from the stage's last checkpoint.
 """
 
-import json
 import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 
@@ -27,9 +27,14 @@ from w2s_ray.stages.errors import (
     store_errors,
 )
 from w2s_ray.stages.open import open_store
-from w2s_ray.stages.stage import ExtractFeatures, Finetune, Hint, LoadExamples, Prompt, Relabel, Stage
-from w2s_ray.stages.store import Draft, Store
+from w2s_ray.stages.stage import ExtractFeatures, Hint, LoadExamples, Prompt, Relabel, Stage
+from w2s_ray.stages.store import Store
 from w2s_ray.stages.usage import USAGE, Usage, read_usage
+
+if TYPE_CHECKING:
+    from w2s_ray.stages.finetune import Trained  # with torch, which takes seconds to load
+
+_TRAIN = "train"  # Ray Train's folder in that of a stage's work
 
 
 @ray.remote(max_retries=0, max_calls=0)  # type: ignore[untyped-decorator]
@@ -165,24 +170,21 @@ def _prompt(stage: Stage, store: Store, made_by: str) -> None:
 
 
 def _finetune(stage: Stage, store: Store, made_by: str, broker: Any) -> None:
-    start = time.monotonic()
-    assert isinstance(stage.settings, Finetune)
-    outputs = store.work(stage.address) / "outputs"
-    shutil.rmtree(outputs, ignore_errors=True)
-    outputs.mkdir(parents=True)
-    try:
-        _fit(stage, store, outputs, broker)
+    """Trains inside Ray Train, where the first worker publishes: its machine may be the only one to have the files."""
+    began = time.time()  # what the clock of another machine goes on from, if it is not far off
+
+    def publish(trained: "Trained") -> None:
         store.must_exist(f"publishing {stage.execution.label}")  # training takes long enough to lose a mount
         with store.publish(stage, made_by) as draft:
-            _take(outputs, draft)
+            trained.write(draft.path)
+            draft.summary = trained.summary
             draft.usage = read_usage(store.work(stage.address) / USAGE)
-            draft.seconds["stage"] = time.monotonic() - start
-    finally:
-        # What is half-written would only fill the disk; the checkpoints stay.
-        shutil.rmtree(outputs, ignore_errors=True)
+            draft.seconds.update(loop=trained.seconds, stage=max(trained.seconds, time.time() - began))
+
+    _fit(stage, store, publish, broker)
 
 
-def _fit(stage: Stage, store: Store, outputs: Path, broker: Any) -> None:
+def _fit(stage: Stage, store: Store, publish: Callable[["Trained"], None], broker: Any) -> None:
     """Runs the loop inside Ray Train."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -200,8 +202,8 @@ def _fit(stage: Stage, store: Store, outputs: Path, broker: Any) -> None:
     patience = 0 if resources.is_elastic else -1
     failures = FailureConfig(max_preemption_failures=0, controller_failure_limit=patience)
     storage = str(store.work(stage.address))
-    run_config = RunConfig(name="train", storage_path=storage, failure_config=failures) if several else None
-    loop = _loop(stage, store, outputs, broker)
+    run_config = RunConfig(name=_TRAIN, storage_path=storage, failure_config=failures) if several else None
+    loop = _loop(stage, store, publish, broker)
     try:
         TorchTrainer(loop, scaling_config=scaling, run_config=run_config).fit()
     except Exception as error:
@@ -210,9 +212,21 @@ def _fit(stage: Stage, store: Store, outputs: Path, broker: Any) -> None:
         if plain is error:
             raise
         raise plain from error
+    finally:
+        if several:
+            _remove_train(store.work(stage.address))
 
 
-def _loop(stage: Stage, store: Store, outputs: Path, broker: Any) -> Callable[[], None]:
+def _remove_train(work: Path) -> None:
+    """Removes what Ray Train wrote for itself, on a machine where the stage may have no other work."""
+    shutil.rmtree(work / _TRAIN, ignore_errors=True)
+    with suppress(OSError):  # there are checkpoints
+        work.rmdir()
+
+
+def _loop(stage: Stage, store: Store, publish: Callable[["Trained"], None], broker: Any) -> Callable[[], None]:
+    doing = f"training {stage.execution.label}"
+
     def loop() -> None:
         from ray.train import get_context
 
@@ -229,10 +243,14 @@ def _loop(stage: Stage, store: Store, outputs: Path, broker: Any) -> Callable[[]
                 broker.note.remote(stage.address, row)
                 usage.look_if_due()
 
-        with store_errors(store.root, f"training {stage.execution.label}"):
-            train_stage(stage, store, outputs, worker, report)
+        with redacted_errors(), store_errors(store.root, doing):
+            store.must_exist(doing)
             if worker.rank == 0:
+                store.work(stage.address).mkdir(parents=True, exist_ok=True)
+            trained = train_stage(stage, store, worker, report)
+            if trained is not None:
                 usage.look()
+                publish(trained)
 
     return loop
 
@@ -243,13 +261,3 @@ def _device(stage: Stage) -> str:
 
     torch.set_num_threads(max(1, int(stage.execution.resources.cpus)))
     return "cuda" if stage.execution.resources.gpus and torch.cuda.is_available() else "cpu"
-
-
-def _take(outputs: Path, draft: Draft) -> None:
-    from w2s_ray.stages.finetune import SUMMARY
-
-    draft.summary = json.loads((outputs / SUMMARY).read_text(encoding="utf-8"))
-    draft.seconds["loop"] = draft.summary.pop("loop_seconds")
-    for path in outputs.iterdir():
-        if path.name != SUMMARY:
-            os.replace(path, draft.path / path.name)
