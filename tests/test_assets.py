@@ -97,6 +97,13 @@ def test_offline_the_error_names_asset_requirement_reason_and_cache_and_crosses_
     assert str(copy) == text
 
 
+def test_a_pip_that_cannot_be_started_is_told_as_such_and_not_as_a_full_cache(index, monkeypatch):
+    monkeypatch.setattr("sys.executable", str(index / "no-python"))
+    with pytest.raises(AssetError, match="pip cannot be started") as caught:
+        fetch("minilm")
+    assert "cannot be written" not in str(caught.value)
+
+
 def test_an_unreachable_index_is_told_without_its_password(monkeypatch, tmp_path):
     monkeypatch.setenv("PIP_INDEX_URL", "http://user:secret@127.0.0.1:9/simple")
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)

@@ -33,7 +33,7 @@ Progress = Callable[[int, int], None]
 
 
 class DownloadError(RuntimeError):
-    """pip could not get a file; the text is what pip said last."""
+    """pip could not get a file; the text is what pip said last, or why it did not start."""
 
 
 class ArchiveError(RuntimeError):
@@ -80,7 +80,11 @@ def download(requirement: str, sha256: str, source: bool, folder: Path, progress
 def _run(command: list[str], progress: Progress | None) -> None:
     last: deque[str] = deque(maxlen=12)
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=subprocess.STDOUT, text=True, errors="replace") as pip:
+    try:
+        pip = subprocess.Popen(command, stdout=pipe, stderr=subprocess.STDOUT, text=True, errors="replace")
+    except OSError as error:
+        raise DownloadError(f"pip cannot be started: {error}") from error
+    with pip:
         assert pip.stdout is not None
         for line in pip.stdout:
             step = re.fullmatch(r"Progress (\d+) of (\d+)\s*", line)
