@@ -15,11 +15,11 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
 from w2s_ray.methods import Experiment, Parts
-from w2s_ray.search import durable
+from w2s_ray.search import driver, durable
 from w2s_ray.search.collect import read_mentions
 from w2s_ray.search.confirmation import Confirmation
 from w2s_ray.search.database import StudyDatabase
-from w2s_ray.search.folder import load_record, save_spec, study_place
+from w2s_ray.search.folder import load_record, load_spec, save_spec, study_place
 from w2s_ray.search.listing import list_sweeps
 from w2s_ray.search.naming import study_names
 from w2s_ray.search.place import ENVIRONMENT, Database, Place, find_database, load_database
@@ -295,6 +295,26 @@ def test_a_url_that_cannot_be_used_is_said_without_its_password(
     assert not any(
         secret in text for secret in ("canary", "can/ary") for text in (str(caught.value), caplog.text, repr(found))
     )
+
+
+def test_a_run_whose_database_does_not_answer_leaves_its_store_as_it_was(
+    few: Sweep, server: Postgres, shared_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "store")
+    nobody = shared_database.replace("postgres@", "nobody@")
+    monkeypatch.setenv(ENVIRONMENT, nobody)
+    with pytest.raises(StoreUnavailableError, match="nobody"):
+        driver.run(replace(few, store=str(store.root)))
+    assert store.sweeps() == []
+    monkeypatch.setenv(ENVIRONMENT, shared_database)
+    save_spec(store, few)
+    Study(Parts(few), study_place(store, few.name))
+    changed = replace(few, seeds=(5, 6))
+    for url in (nobody, f"sqlite:///{tmp_path}/another.db"):
+        monkeypatch.setenv(ENVIRONMENT, url)
+        with pytest.raises((StoreUnavailableError, ValueError), match=r"nobody|does not hold the study"):
+            driver.run(replace(changed, store=str(store.root)))
+    assert load_spec(store, few.name) == few
 
 
 def test_the_password_is_nowhere_in_the_store(

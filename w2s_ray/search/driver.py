@@ -37,6 +37,7 @@ from w2s_ray.search.record import COMPLETE, SweepRecord
 from w2s_ray.search.sending import sent
 from w2s_ray.search.session import ray_session
 from w2s_ray.search.signals import orderly_interrupts
+from w2s_ray.search.storage import must_answer
 from w2s_ray.search.study import Outcome, Study
 from w2s_ray.search.watch import watched
 from w2s_ray.spec import Sweep
@@ -91,6 +92,7 @@ def run(
     with orderly_interrupts(lambda: progress.say(stopping)), lease(store, sweep.name, take_over=take_over):
         with store_errors(store.root, "opening the study"):
             must_suit(store, sweep)
+            must_answer(study_place(store, sweep.name, sweep.search.storage))
             save_spec(store, sweep)
             remember(store)
             shutil.rmtree(_scratch(store, sweep.name), ignore_errors=True)  # of a driver that was killed

@@ -59,11 +59,14 @@ def open_to_write(place: Place) -> OpenStudies:
     if isinstance(place, Path):
         mend_journal(place)
         return _journal(place)
-    from w2s_ray.search import database
-
-    _found(place)
-    opened = database.open_to_write(place)
+    opened = _to_write(place)
     return _database(keep_database(place), opened)
+
+
+def must_answer(place: Place) -> None:
+    """Raises what `open_to_write` would where a study is, or will be, in a database, and keeps nothing of a new one."""
+    if isinstance(place, Database):
+        _to_write(place)
 
 
 def open_to_read(place: Place) -> OpenStudies | None:
@@ -106,6 +109,13 @@ def _database(place: Database, opened: "StudyDatabase") -> OpenStudies:
         return [name.removeprefix(prefix) for name in opened.names(prefix)]
 
     return OpenStudies(place, _CachedStorage(opened), opened.together, names, prefix)
+
+
+def _to_write(place: Database) -> "StudyDatabase":
+    from w2s_ray.search import database
+
+    _found(place)
+    return database.open_to_write(place)
 
 
 def _found(place: Database) -> "StudyDatabase | None":
