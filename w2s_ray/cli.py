@@ -138,6 +138,7 @@ def status(
     as_json: AsJson = False,
     address: cluster.MaybeAddress = None,
     insecure: cluster.Insecure = False,
+    seen_from: cluster.SeenFrom = None,
 ) -> None:
     """Show how far a sweep is. May be called while it runs."""
     if address:
@@ -149,9 +150,9 @@ def status(
     records, is_one = records_of_name(name, store)
     found = [status_of(record) for record in records]
     if not is_one:
-        show(status_json(name, found) if as_json else status_text(name, found))
+        show(status_json(name, found) if as_json else status_text(name, found, seen_from))
     else:
-        show(found[0].to_json() if as_json else found[0].to_text())
+        show(found[0].to_json() if as_json else found[0].to_text(seen_from))
 
 
 @app.command(epilog="Example: w2s ls --store w2s-runs")

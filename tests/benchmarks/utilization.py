@@ -29,8 +29,8 @@ from w2s_ray.planning.workload import plan_work
 from w2s_ray.search import driver
 from w2s_ray.spec import Sweep
 from w2s_ray.spec.cluster import Cluster as Planned
-from w2s_ray.stages.spent import SPENT
 from w2s_ray.stages.store import Store
+from w2s_ray.stages.sweep_files import SPENT
 
 _OBJECTS = 80 * 2**20  # bytes of a node's object store, which stays all but empty
 

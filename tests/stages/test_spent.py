@@ -8,9 +8,10 @@ import pytest
 from w2s_ray.methods import Parts
 from w2s_ray.spec import Resources, Sweep, replace
 from w2s_ray.stages.broker import start_broker
-from w2s_ray.stages.spent import SPENT, Meter, began, ended
+from w2s_ray.stages.spent import Meter, began, ended
 from w2s_ray.stages.stage import Stage
 from w2s_ray.stages.store import Store
+from w2s_ray.stages.sweep_files import SPENT
 from w2s_ray.stages.usage import USAGE
 
 HOUR = 3600.0

@@ -1,6 +1,5 @@
 """The commands that need a cluster: `w2s submit`, `logs`, `stop`, and what `status` and `resume` do with --address."""
 
-import re
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +18,9 @@ _ADDRESS_HELP = "URL of the cluster's Ray dashboard, such as http://localhost:82
 Address = Annotated[str, typer.Option("--address", help=_ADDRESS_HELP, show_default=False)]
 MaybeAddress = Annotated[
     str | None, typer.Option("--address", help=f"On a cluster, not here: {_ADDRESS_HELP}", show_default=False)
+]
+SeenFrom = Annotated[
+    str | None, typer.Option("--seen-from", help="Where `status` at this address was called.", hidden=True)
 ]
 Insecure = Annotated[
     bool, typer.Option("--insecure", help="Use a cluster that asks for no token, or plain http over a network.")
@@ -74,8 +76,7 @@ def status_there(name: str, address: str, store: str | None, *, as_json: bool, i
     for job in jobs_of(client, name)[-1:]:
         print(job, file=sys.stderr)
     where = store or last_job(client, name).store
-    said = ask(client, "status", name, "--store", where, *(["--json"] if as_json else []))
-    print(re.sub(r"(w2s resume \S+) --store \S+", rf"\1 --address {address}", said))  # it speaks to one on the head
+    print(ask(client, "status", name, "--store", where, "--seen-from", address, *(["--json"] if as_json else [])))
 
 
 def logs(

@@ -125,15 +125,15 @@ def status_json(name: str, found: Sequence[Status]) -> dict[str, object]:
     return {"sweep": name, "trials": trials, "sweeps": [one.to_json() for one in found]}
 
 
-def status_text(name: str, found: Sequence[Status]) -> str:
-    """Returns how far the sweeps of a file are: a line each, totals, and why trials failed."""
+def status_text(name: str, found: Sequence[Status], address: str | None = None) -> str:
+    """Returns how far the sweeps of a file are: a line each, totals, and why trials failed; `address` as `Status`'s."""
     rows = [[one.sweep, one.state, *(str(one.trials[state]) for state in _STATES), str(one.trained)] for one in found]
     finished = sum(one.state == "finished" for one in found)
     totals = (str(sum(int(row[place]) for row in rows)) for place in range(2, len(rows[0])))
     total = ["in all", f"{finished} of {len(found)} finished", *totals]
     head = ["sweep", "state", *_STATES, "trained"]
     failures = [f"{one.sweep}\n{one.failures_text()}" for one in found if one.failed]
-    resume = [] if finished == len(found) else [f"resume  w2s resume {name} --store {found[0].store}"]
+    resume = [] if finished == len(found) else [f"resume  w2s resume {name} {found[0].place(address)}"]
     return "\n".join([*aligned([head, *rows, total]), *resume, *failures])
 
 

@@ -12,6 +12,7 @@ from w2s_ray.search.confirmation import Confirmation
 from w2s_ray.search.lease import Holder, holder
 from w2s_ray.search.record import COMPLETE, FAILED, PRUNED, RUNNING, SweepRecord, TrialRecord
 from w2s_ray.stages.spent import Meter
+from w2s_ray.stages.sweep_files import FAILURES
 
 OUT_OF_BUDGET = "out of budget"
 _ENDS = {
@@ -61,8 +62,8 @@ class Status:
             **({"confirm": _confirm_json(self)} if self.fresh_seeds else {}),
         }
 
-    def to_text(self) -> str:
-        """Returns the status for people."""
+    def to_text(self, address: str | None = None) -> str:
+        """Returns the status for people; `address` is that of the cluster that they look at from elsewhere."""
         lines = [
             f"sweep   {self.sweep}: {self.state}{f', by {self.held_by}' if self.held_by else ''}",
             "trials  " + ", ".join(f"{count} {state}" for state, count in self.trials.items()),
@@ -73,12 +74,16 @@ class Status:
         if self.budget:
             lines.append(f"budget  {self.budget}")
         if self.state == "interrupted":
-            lines.append(f"resume  w2s resume {self.sweep} --store {self.store}")
+            lines.append(f"resume  w2s resume {self.sweep} {self.place(address)}")
         if self.state == OUT_OF_BUDGET:
             lines.append("resume  w2s run with a larger search.budget in the spec")
         if self.retried:
             lines.append("again   " + ", ".join(f"{count} {_ENDS[end]}" for end, count in self.retried.items()))
         return "\n".join([*lines, *_failures(self.failed)])
+
+    def place(self, address: str | None) -> str:
+        """Returns the option that says where the sweep is."""
+        return f"--address {address}" if address else f"--store {self.store}"
 
     def failures_text(self) -> str:
         """Returns why trials failed; empty if none did."""
@@ -176,7 +181,7 @@ def _failures(trials: Iterable[TrialRecord]) -> Iterator[str]:
 
 def _tries(record: SweepRecord) -> Iterator[dict[str, Any]]:
     """Yields the lines of failures.jsonl; one that a kill tore says nothing."""
-    path = record.store.sweep_folder(record.sweep.name) / "failures.jsonl"
+    path = record.store.sweep_folder(record.sweep.name) / FAILURES
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         try:
             yield json.loads(line)

@@ -13,11 +13,10 @@ from ray.exceptions import TaskCancelledError
 from w2s_ray.stages.attempts import innermost, reason_of, traceback_of, verdict_on
 from w2s_ray.stages.errors import StoreUnavailableError, store_errors
 from w2s_ray.stages.nodes import NodeLostError
-from w2s_ray.stages.spent import SPENT, Line, began, ended
+from w2s_ray.stages.spent import Line, began, ended
 from w2s_ray.stages.stage import Stage
 from w2s_ray.stages.store import Store
-
-STARTS, FAILURES = "starts.jsonl", "failures.jsonl"
+from w2s_ray.stages.sweep_files import FAILURES, SPENT, STARTS
 
 
 class Diary:

@@ -11,8 +11,8 @@ from typing import Any
 
 from w2s_ray.stages.stage import Stage
 from w2s_ray.stages.store import Store
+from w2s_ray.stages.sweep_files import SPENT
 
-SPENT = "spent.jsonl"
 Line = dict[str, Any]
 
 _HOUR = 3600.0

@@ -14,7 +14,10 @@ from w2s_ray.stages.objects import Objects, in_parallel
 LEASE = "driver.lock"
 """Name of the file that a driver locks in the sweep's folder on its own machine."""
 
-_TOLD = ("sweep.yaml", "tasks.json", "study.json", "database.json", "starts.jsonl", "failures.jsonl", "spent.jsonl")
+STARTS, FAILURES, SPENT = "starts.jsonl", "failures.jsonl", "spent.jsonl"
+"""Names of the files of lines that a sweep's broker writes."""
+
+_TOLD = ("sweep.yaml", "tasks.json", "study.json", "database.json", STARTS, FAILURES, SPENT)
 _LINES = ".jsonl"
 _NOT_SENT = ("exports", LEASE)
 _sent: dict[str, tuple[int, int]] = {}  # path to size and time of change of what this process sent
