@@ -10,7 +10,7 @@ from w2s_ray.machine import resources_here, usable_cpus
 from w2s_ray.search.forecast import free_bytes
 from w2s_ray.search.plan import Plan, make_plan
 from w2s_ray.spec import Resources, Sweep, replace
-from w2s_ray.spec.resources import amount_in_words, in_words
+from w2s_ray.spec.resources import amount_in_words, in_words, places_in
 from w2s_ray.stages.open import open_store
 from w2s_ray.units import in_bytes
 
@@ -75,7 +75,7 @@ def _satisfied(place: str, wanted: Resources, kinds: list[Kind], other: str) -> 
     says = f"{place}: {in_words(asks)}"
     if wanted.workers > 1:
         says += f" for each of {_width(wanted)} workers"
-    places = sum(kind.count * _places_on(kind, asks) for kind in kinds)
+    places = sum(kind.count * places_in(kind.resources, asks) for kind in kinds)
     if places >= wanted.fewest:
         return ok("resources", says)
     largest = ", ".join(amount_in_words(name, _most(name, kinds)) for name in asks)
@@ -85,10 +85,6 @@ def _satisfied(place: str, wanted: Resources, kinds: list[Kind], other: str) -> 
 
 def _width(wanted: Resources) -> str:
     return f"{wanted.fewest} to {wanted.workers}" if wanted.is_elastic else f"{wanted.workers}"
-
-
-def _places_on(kind: Kind, asks: dict[str, float]) -> int:
-    return int(min(kind.resources.get(name, 0) / amount for name, amount in asks.items()) + 1e-9)  # 1 / 0.1 is below 10
 
 
 def _most(name: str, kinds: list[Kind]) -> float:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from w2s_ray.planning.jobs import Job, fits
 from w2s_ray.spec.cluster import Cluster, NodeType
-from w2s_ray.spec.resources import in_words
+from w2s_ray.spec.resources import in_words, places_in
 
 _Place = TypeVar("_Place")
 
@@ -165,12 +165,7 @@ def capacity_problem(job: Job, cluster: Cluster) -> str:
 
 def places_for(demand: Mapping[str, float], cluster: Cluster) -> int:
     """Returns how many workers that ask for `demand` the cluster holds when all its nodes are up."""
-    types = (type_ for type_ in cluster.nodes.values() if fits(demand, type_.capacity))
-    return sum(type_.max * _how_many(demand, type_.capacity) for type_ in types)
-
-
-def _how_many(demand: Mapping[str, float], capacity: Mapping[str, float]) -> int:
-    return min((int(capacity[name] / amount + 1e-9) for name, amount in demand.items() if amount > 0), default=1)
+    return sum(type_.max * places_in(type_.capacity, demand) for type_ in cluster.nodes.values())
 
 
 def _preferred(job: Job, places: Iterable[_Place], type_of: Callable[[_Place], NodeType]) -> Iterator[_Place]:

@@ -87,6 +87,12 @@ def of_accelerator(kind: str, amount: float = 1.0) -> dict[str, float]:
     return {f"{_ACCELERATOR}{kind}": amount}
 
 
+def places_in(capacity: Mapping[str, float], demand: Mapping[str, float]) -> int:
+    """Returns how many that each take `demand` find a place in `capacity`; both by Ray's names."""
+    # 1 / 0.1 is below 10
+    return min((int(capacity.get(name, 0) / amount + 1e-9) for name, amount in demand.items() if amount), default=1)
+
+
 def in_words(demand: Mapping[str, float]) -> str:
     """Returns resources by Ray's names as people read them: `8 CPU and 1 GPU`."""
     return " and ".join(amount_in_words(name, amount) for name, amount in demand.items() if amount)
