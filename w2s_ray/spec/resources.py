@@ -89,8 +89,8 @@ def of_accelerator(kind: str, amount: float = 1.0) -> dict[str, float]:
 
 def places_in(capacity: Mapping[str, float], demand: Mapping[str, float]) -> int:
     """Returns how many that each take `demand` find a place in `capacity`; both by Ray's names."""
-    # 1 / 0.1 is below 10
-    return min((int(capacity.get(name, 0) / amount + 1e-9) for name, amount in demand.items() if amount), default=1)
+    least = min((capacity.get(name, 0) / amount for name, amount in demand.items() if amount), default=1.0)
+    return int(least + 1e-9)  # 1 / 0.1 is below 10
 
 
 def in_words(demand: Mapping[str, float]) -> str:
