@@ -201,6 +201,42 @@ def test_a_training_goes_on_from_its_checkpoint_on_another_machine(machines: Mac
     assert checkpoints_of(b, ADDRESS, 0).resume() is None
 
 
+def steps_of_a_group(store: ObjectStore) -> list[int | None]:
+    """Returns where two workers of one training on one machine go on."""
+    found = [checkpoints_of(store, ADDRESS, 0, rank).resume() for rank in range(2)]
+    return [one and one.step for one in found]
+
+
+def test_all_workers_of_a_group_go_on_from_what_the_bucket_has_and_leave_the_work_of_the_first_alone(
+    machines: Machines, s3: int
+) -> None:
+    a = machines.store("a")
+    a.work(ADDRESS).mkdir(parents=True)
+    assert steps_of_a_group(a) == [None, None]
+    (a.work(ADDRESS) / USAGE).write_text('{"time": 5.0}\n', encoding="utf-8")
+    checkpoints_of(a, ADDRESS, 0).save(snapshot(3))
+    with buckets.moody(s3) as front:
+        buckets.use(machines.patch, front.port)
+        front.status, front.refusals = 403, 1000
+        with pytest.raises(StoreUnavailableError):
+            checkpoints_of(machines.store("a"), ADDRESS, 0).save(snapshot(7))  # written here, and not sent
+    buckets.use(machines.patch, s3)
+    for machine in ("a", "b"):
+        assert steps_of_a_group(machines.store(machine)) == [3, 3]
+    assert sorted(path.name for path in a.work(ADDRESS).iterdir()) == ["checkpoints", USAGE]
+    assert a.usage(ADDRESS) == [{"time": 5.0}]
+
+
+def test_a_checkpoint_that_this_machine_spoilt_comes_again_from_the_bucket(machines: Machines) -> None:
+    a = machines.store("a")
+    path = checkpoints_of(a, ADDRESS, 0).save(snapshot(3))
+    path.write_bytes(b"spoilt")
+    with pytest.warns(RuntimeWarning, match="damaged"):
+        found = checkpoints_of(a, ADDRESS, 0).resume()
+    assert found is not None
+    assert found.step == 3
+
+
 def test_a_damaged_checkpoint_is_passed_over(machines: Machines) -> None:
     a = machines.store("a")
     a.objects.put(f"work/{ADDRESS}/{object_store.CHECKPOINT}", b"no checkpoint")

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from w2s_ray.search.confirmation import Confirmation
-from w2s_ray.search.record import COMPLETE, FAILED, INTERRUPTED, PRUNED, RUNNING
+from w2s_ray.search.record import COMPLETE, FAILED, INTERRUPTED, PRUNED, RUNNING, SweepRecord
 from w2s_ray.spec import Sweep, yaml
 from w2s_ray.spec import replace as replace_spec
 from w2s_ray.stages.store import Store
@@ -310,22 +310,30 @@ def test_a_deleted_projection_is_rebuilt_the_same(fake: Any, new_uri: Look, show
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_an_interruption_at_any_call_leaves_nothing_twice(fake: Any, new_uri: Look, shown: Look, after: bool) -> None:
-    """Dies at the first writing call, then again at the next, and so on, each time in a new process."""
     broken, whole = new_uri(), new_uri()
-    record = fake.record(COMPLETE, FAILED)
-    project(whole, record)
+    for states in ((COMPLETE, FAILED), (COMPLETE, FAILED, COMPLETE)):  # finished, extended, and finished again
+        search = fake.sweep.search.model_copy(update={"trials": len(states)})
+        fake.sweep = fake.sweep.model_copy(update={"search": search})
+        record = fake.record(*states)
+        project(whole, record)
+        update_with_cuts(broken, record, after)
+        project(broken, record)
+        assert shown(broken).content() == shown(whole).content()
+    assert [run.info.status for run in shown(broken).of("sweep")] == ["FINISHED"]
+
+
+def update_with_cuts(uri: str, record: SweepRecord, after: bool) -> None:
+    """Dies at the first writing call, then again at the next, and so on, each time in a new process."""
     for calls in range(1, 200):
-        projection = Projection(broken, "small")
+        projection = Projection(uri, "small")
         projection.open()
         assert projection._runs is not None
         projection._runs._client = Dying(projection._runs._client, calls, after)
         try:
-            projection.update(record)
+            return projection.update(record)
         except CutError:
             continue
-        break
-    project(broken, record)
-    assert shown(broken).content() == shown(whole).content()
+    raise AssertionError("it never ends")
 
 
 def test_an_experiment_deleted_in_the_ui_comes_back(fake: Any, uri: str, shown: Look) -> None:

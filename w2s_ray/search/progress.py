@@ -125,7 +125,7 @@ class Progress:
             each = (time.monotonic() - self._ends[0]) / (ended - 1)
             estimate = f", {in_time(each * (self._left - ended))} left"
         shown = ", ".join(stages[:3]) + (f" and {len(stages) - 3} more" if len(stages) > 3 else "")
-        nothing = "nothing yet" if ended < self._left else "nothing more"
+        nothing = "nothing yet" if self._confirming or ended < self._left else "nothing more"
         doing = self._confirming or f"{ended} of {self._left} trials ended{estimate}"
         return f"{doing}; running: {shown or nothing}"
 

@@ -64,9 +64,9 @@ def open_to_write(place: Place) -> OpenStudies:
 
 
 def must_answer(place: Place) -> None:
-    """Raises what `open_to_write` would where a study is, or will be, in a database, and keeps nothing of a new one."""
+    """Raises what `open_to_write` would of a study that is, or will be, in a database; keeps nothing of it here."""
     if isinstance(place, Database):
-        _to_write(place)
+        _to_write(place).engine.dispose()
 
 
 def open_to_read(place: Place) -> OpenStudies | None:

@@ -65,6 +65,7 @@ class CarriedCheckpoints(Checkpoints):
 
     def save(self, snapshot: Snapshot) -> Path:
         """Writes `snapshot` here and in the bucket. Raises StoreUnavailableError if it cannot be sent."""
+        (self.folder / _TAG).unlink(missing_ok=True)  # until it is sent, what is here is not what the bucket has
         path = super().save(snapshot)
         usage = self.folder.with_name(USAGE)
         if usage.exists():
@@ -77,7 +78,12 @@ class CarriedCheckpoints(Checkpoints):
         """Returns the checkpoint in the bucket, None if there is none or it is damaged."""
         if self._bring():
             self._bring_usage()
-        return super().resume()
+        found = super().resume()
+        if found is None and (self.folder / _TAG).exists():  # spoilt on this machine, it may be whole in the bucket
+            (self.folder / _TAG).unlink()
+            self._bring()
+            found = super().resume()
+        return found
 
     def stopping(self) -> bool:
         """Says whether the training was asked to end."""
@@ -124,6 +130,4 @@ class ReadCheckpoints(CarriedCheckpoints):
         try:
             return Checkpoints.resume(self)
         finally:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            with suppress(OSError):  # the first worker is at work in it
-                self.folder.parent.rmdir()
+            shutil.rmtree(self.folder, ignore_errors=True)  # not what it is in: other workers may be at work there

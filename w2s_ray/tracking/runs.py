@@ -84,9 +84,13 @@ class Runs:
         else:
             name = {"mlflow.runName": run.name} if known.name != run.name else {}
             tags = {**_tags(run, parent), **name, DIGEST: digest}
+        keeps_its_status = known.status == run.status
+        if keeps_its_status:  # then it tells nothing, and the digest has to be last
+            self._set_status(known, run)
         self._log_inputs(known, run)
         self._log(known, run, tags)
-        self._set_status(known, run)
+        if not keeps_its_status:
+            self._set_status(known, run)
         known.digest, known.name = digest, run.name
         content = _Content(run.params, set(run.points), _names(run.inputs))
         known.content = content if run.status == RUNNING else None
