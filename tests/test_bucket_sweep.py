@@ -90,7 +90,7 @@ def test_nodes_that_share_no_disk_share_a_sweep_in_a_bucket(
     assert not list((tmp_path / "driver").glob("stores/*/work/*/checkpoints"))
 
 
-def test_a_group_on_nodes_that_share_no_disk_loses_one_and_ends_in_what_one_worker_learns(
+def test_a_group_whose_node_is_lost_goes_on_on_two_that_share_no_disk_and_learns_what_one_worker_learns(
     nodes: Nodes, small: Sweep, tmp_path: Path, s3: int, mark: str
 ) -> None:
     group = Resources(workers=2, checkpoint_seconds=1, micro_batch=1)
@@ -98,14 +98,14 @@ def test_a_group_on_nodes_that_share_no_disk_loses_one_and_ends_in_what_one_work
     sweep = replace(small, store=f"s3://{buckets.make_bucket(s3)}/runs", resources=plan)
     stage, store = student_of(sweep, _LONG), open_store(sweep.store)
     (tmp_path / "small.yaml").write_text(yaml.dump(sweep), encoding="utf-8")
-    nodes.add("one", cpus=1)
-    second = nodes.add("two", cpus=1)
+    first = nodes.add("both", cpus=2)
     command = [sys.executable, str(Path(asking.__file__)), str(tmp_path / "small.yaml"), json.dumps(_LONG)]
     asked = subprocess.Popen(command, env={**os.environ, MARK: mark}, stderr=subprocess.PIPE, text=True)
     while store.newest_checkpoint(stage.address) is None and asked.poll() is None:
         time.sleep(0.2)
-    nodes.cluster.remove_node(second, allow_graceful=False)
-    nodes.add("three", cpus=1)
+    nodes.cluster.remove_node(first, allow_graceful=False)
+    for name in ("one", "two"):
+        nodes.add(name, cpus=1)
     said = asked.communicate(timeout=500)[1]
     assert asked.returncode == 0, said
     found = store.get(stage.address)
