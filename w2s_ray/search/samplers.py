@@ -5,6 +5,7 @@ import heapq
 import warnings
 from collections.abc import Container
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, cast
 
 import optuna
@@ -129,8 +130,8 @@ class _Newest:
         trials = self._study.get_trials(deepcopy=False)
         if len(trials) <= MOST_MODELLED:
             return trials
-        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-        best = heapq.nlargest(_BEST, complete, key=lambda trial: cast(float, trial.value))
+        complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+        best = heapq.nlargest(_BEST, complete, key=attrgetter("values"))  # of one value each; `value` takes 2 ms longer
         newest = trials[-MOST_MODELLED:]
         older = [trial for trial in best if trial.number < newest[0].number]
         return sorted(older, key=lambda trial: trial.number) + newest
