@@ -3,7 +3,8 @@
     python tests/benchmarks/quickstart.py [SPEC] [--keep FOLDER]
 
 The first run begins with an empty store and a filled asset cache, the second finds everything. Memory is the sum over
-the tree of PSS (shared pages counted once), sampled four times a second. Stage overhead is stage time less loop time.
+the tree of PSS (shared pages counted once), sampled four times a second. Stage overhead is stage time less the time of
+training and predicting: it holds the writing of the stage's files.
 """
 
 import argparse
