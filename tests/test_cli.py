@@ -23,7 +23,7 @@ FROZEN_OPTIONS = {
     "plan": {"--store", "--trials", "--cluster", "--json", "--help"},
     "run": {"--store", "--trials", "--warm-start", "--take-over", "--help"},
     "resume": {"--store", "--trials", "--take-over", "--address", "--insecure", "--help"},
-    "status": {"--store", "--json", "--address", "--insecure", "--help"},
+    "status": {"--store", "--json", "--address", "--insecure", "--seen-from", "--help"},  # the last but one is hidden
     "ls": {"--store", "--json", "--help"},
     "submit": {"--address", "--store", "--trials", "--follow", "--driver-on", "--take-over", "--insecure", "--help"},
     "doctor": {"--store", "--address", "--cluster", "--insecure", "--json", "--help"},

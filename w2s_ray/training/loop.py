@@ -185,9 +185,7 @@ class _Run:
         snapshot = checkpoints.resume() if checkpoints else None
         step = snapshot.step if snapshot else 0
         if not self.worker.agree(step):
-            raise RuntimeError(
-                "workers found different checkpoints; a folder must be shared by all of them"
-            )
+            raise RuntimeError("workers found different checkpoints; a folder must be shared by all of them")
         if snapshot is None:
             return 0, [], (0.0, 0)
         self.network.load_state_dict(snapshot.weights)
