@@ -15,7 +15,7 @@ import pytest
 
 from tests.chaos import asking
 from tests.chaos.asking import student_of
-from tests.chaos.harness import MARK, end_all, start_driver
+from tests.chaos.harness import MARK, end_all, start_driver, until
 from w2s_ray.search.folder import load_record, load_spec
 from w2s_ray.search.listing import list_sweeps
 from w2s_ray.search.record import SweepRecord
@@ -101,8 +101,7 @@ def test_a_group_whose_node_is_lost_goes_on_on_two_that_share_no_disk_and_learns
     first = nodes.add("both", cpus=2)
     command = [sys.executable, str(Path(asking.__file__)), str(tmp_path / "small.yaml"), json.dumps(_LONG)]
     asked = subprocess.Popen(command, env={**os.environ, MARK: mark}, stderr=subprocess.PIPE, text=True)
-    while store.newest_checkpoint(stage.address) is None and asked.poll() is None:
-        time.sleep(0.2)
+    until(lambda: store.newest_checkpoint(stage.address) is not None or asked.poll() is not None)
     nodes.cluster.remove_node(first, allow_graceful=False)
     for name in ("one", "two"):
         nodes.add(name, cpus=1)

@@ -16,7 +16,6 @@ from asking import student_of
 from harness import MARK, end_all, leftovers, repeated, starts, until
 
 from w2s_ray.spec import Resources, Sweep, replace, yaml
-from w2s_ray.stages.artifacts import Predictions
 from w2s_ray.stages.finetune import train_alone
 from w2s_ray.stages.store import Store, StoredStage
 from w2s_ray.stages.sweep_files import SPENT
@@ -158,11 +157,6 @@ def test_an_elastic_group_goes_on_narrower_without_a_node_and_wider_with_one_and
     print(f"steps saved before a loss, after it, and with a new node: {saved}")
     assert group.held() == [2.0, 1.0, 2.0, 1.0]
     assert group.verdicts() in ([(lost, True), ("moved", True), ("moved", True)] for lost in ("died", "lost"))
-    alone = trained_here(group)
+    alone = train_alone(group.stage, group.store).predictions
     assert found.predictions().ids.tolist() == alone.ids.tolist()
     np.testing.assert_allclose(found.predictions().probabilities, alone.probabilities, atol=1e-3)
-
-
-def trained_here(group: Asked) -> Predictions:
-    """Returns what one worker predicts that trains the same, without interruption."""
-    return train_alone(group.stage, group.store).predictions

@@ -13,8 +13,8 @@ from w2s_ray.doctor.store import probed, seen_from_the_driver
 from w2s_ray.doctor.store import store as look
 from w2s_ray.search.collect import collect
 from w2s_ray.search.driver import run
-from w2s_ray.search.folder import UnknownSweepError, load_spec, save_spec
-from w2s_ray.search.known_stores import remember, resume_command, store_with
+from w2s_ray.search.folder import UnknownSweepError, load_spec, resume_command, save_spec
+from w2s_ray.search.known_stores import remember, store_with
 from w2s_ray.search.plan import make_plan
 from w2s_ray.spec import SpecError, Sweep
 from w2s_ray.spec.several import Several
@@ -76,7 +76,7 @@ def test_a_sweep_is_found_by_its_name_from_a_machine_that_knows_the_store(
     found = store_with("small", open_store(tmp_path / "here"))
     assert found.uri == bucket
     assert load_spec(found, "small") == sweep
-    assert resume_command("small", found) == f"w2s resume small --store {bucket}"
+    assert resume_command("small", found.uri) == f"w2s resume small --store {bucket}"
     with pytest.raises(UnknownSweepError, match=f"no sweep 'other' in {bucket}; there: small"):
         load_spec(found, "other")
 

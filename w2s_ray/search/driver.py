@@ -23,10 +23,10 @@ from w2s_ray.methods import Experiment, Parts, plan_stages, stages_of
 from w2s_ray.report import write_report
 from w2s_ray.search.budget import Allowance
 from w2s_ray.search.fitting import fitted_to_this_machine, with_absolute_paths
-from w2s_ray.search.folder import LiveRecord, load_record, save_spec, study_place
+from w2s_ray.search.folder import LiveRecord, load_record, resume_command, save_spec, study_place
 from w2s_ray.search.fresh_seeds import confirm, unconfirmed
 from w2s_ray.search.in_bucket import must_suit
-from w2s_ray.search.known_stores import remember, resume_command
+from w2s_ray.search.known_stores import remember
 from w2s_ray.search.lease import lease
 from w2s_ray.search.naming import load_names
 from w2s_ray.search.place import ENVIRONMENT, study_url
@@ -177,7 +177,7 @@ def _search(
 ) -> None:
     """Runs Tune until enough trials have finished, or the sweep's budget allows no more; then confirms the winners."""
     sweep = parts.sweep
-    with ray_session(progress, resume_command(parts.sweep.name, store)) as ray:
+    with ray_session(progress, resume_command(parts.sweep.name, store.uri)) as ray:
         from w2s_ray.search.searcher import StudySearcher
         from w2s_ray.stages.broker import start_broker
 
@@ -197,7 +197,7 @@ def _search(
 
         def on_loss(reason: str) -> None:
             # An orderly end would wait for a Ray that does not come back; its other processes end with this one.
-            progress.say(f"[red]{escape(reason)}[/red] Carry on with: {resume_command(sweep.name, store)}")
+            progress.say(f"[red]{escape(reason)}[/red] Carry on with: {resume_command(sweep.name, store.uri)}")
             os._exit(1)
 
         searcher = StudySearcher(study, on_end, sweep.search.failures_in_a_row, allowance)
@@ -293,7 +293,7 @@ def _make_missing(parts: Parts, record: SweepRecord, progress: Progress) -> None
     graphs = (stages_of(parts, experiment) for experiment in experiments)
     stages = {stage.address: stage for graph in graphs for of_role in graph.values() for stage in of_role}
     progress.say(f"{len(missing)} stages of finished trials are not in the store any more; making them again")
-    with ray_session(progress, resume_command(parts.sweep.name, record.store)) as ray:
+    with ray_session(progress, resume_command(parts.sweep.name, record.store.uri)) as ray:
         from w2s_ray.stages.broker import start_broker
 
         broker = start_broker(record.store, parts.sweep.name, parts.sweep.resources.store_patience)

@@ -66,8 +66,3 @@ def _known() -> list[str]:
 
 def _path() -> Path:
     return cache_folder() / "stores.json"
-
-
-def resume_command(name: str, store: Store) -> str:
-    """Returns the command that carries on with a sweep, or a file of sweeps, from any directory."""
-    return f"w2s resume {name} --store {store.uri}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from w2s_ray.files import write_whole
-from w2s_ray.search.folder import load_record, load_spec
+from w2s_ray.search.folder import load_record, load_spec, resume_command
 from w2s_ray.search.plan import Plan, make_plan
 from w2s_ray.search.record import SweepRecord
 from w2s_ray.search.status import Status
@@ -133,7 +133,7 @@ def status_text(name: str, found: Sequence[Status], address: str | None = None) 
     total = ["in all", f"{finished} of {len(found)} finished", *totals]
     head = ["sweep", "state", *_STATES, "trained"]
     failures = [f"{one.sweep}\n{one.failures_text()}" for one in found if one.failed]
-    resume = [] if finished == len(found) else [f"resume  w2s resume {name} {found[0].place(address)}"]
+    resume = [] if finished == len(found) else [f"resume  {resume_command(name, found[0].store, address)}"]
     return "\n".join([*aligned([head, *rows, total]), *resume, *failures])
 
 

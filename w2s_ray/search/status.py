@@ -9,6 +9,7 @@ from typing import Any
 
 from w2s_ray.search.budget import Allowance, account
 from w2s_ray.search.confirmation import Confirmation
+from w2s_ray.search.folder import resume_command
 from w2s_ray.search.lease import Holder, holder
 from w2s_ray.search.record import COMPLETE, FAILED, PRUNED, RUNNING, SweepRecord, TrialRecord
 from w2s_ray.stages.spent import Meter
@@ -74,16 +75,12 @@ class Status:
         if self.budget:
             lines.append(f"budget  {self.budget}")
         if self.state == "interrupted":
-            lines.append(f"resume  w2s resume {self.sweep} {self.place(address)}")
+            lines.append(f"resume  {resume_command(self.sweep, self.store, address)}")
         if self.state == OUT_OF_BUDGET:
             lines.append("resume  w2s run with a larger search.budget in the spec")
         if self.retried:
             lines.append("again   " + ", ".join(f"{count} {_ENDS[end]}" for end, count in self.retried.items()))
         return "\n".join([*lines, *_failures(self.failed)])
-
-    def place(self, address: str | None) -> str:
-        """Returns the option that says where the sweep is."""
-        return f"--address {address}" if address else f"--store {self.store}"
 
     def failures_text(self) -> str:
         """Returns why trials failed; empty if none did."""

@@ -37,7 +37,7 @@ def checkpoints_of(store: Store, address: str, seconds: float, rank: int = 0) ->
     if not isinstance(store, ObjectStore):
         return Checkpoints(folder, seconds)
     if rank:
-        return ReadCheckpoints(store, address, folder.with_name(f"checkpoints-{rank}"), seconds)
+        return ReadCheckpoints(store, address, store.work(address) / f"worker-{rank}" / folder.name, seconds)
     return CarriedCheckpoints(store, address, folder, seconds)
 
 
@@ -76,8 +76,7 @@ class CarriedCheckpoints(Checkpoints):
 
     def resume(self) -> Snapshot | None:
         """Returns the checkpoint in the bucket, None if there is none or it is damaged."""
-        if self._bring():
-            self._bring_usage()
+        self._bring()
         found = super().resume()
         if found is None and (self.folder / _TAG).exists():  # spoilt on this machine, it may be whole in the bucket
             (self.folder / _TAG).unlink()
@@ -92,15 +91,15 @@ class CarriedCheckpoints(Checkpoints):
         self._asked = self._clock()
         return self._objects.head(work_key(self._address, STOP)) is not None
 
-    def _bring(self) -> bool:
-        """Has the bucket's checkpoint in the folder, and no other; says whether it came just now."""
+    def _bring(self) -> None:
+        """Has the bucket's checkpoint in the folder, and no other; with one that comes just now, what was used."""
         meta = self._objects.head(work_key(self._address, CHECKPOINT))
         tag = self.folder / _TAG
         if meta is not None and tag.exists() and tag.read_text() == meta.tag:
-            return False
+            return
         shutil.rmtree(self.folder, ignore_errors=True)
         if meta is None:
-            return False
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         draft = self.folder / f"{uuid.uuid4().hex}.tmp"
         fetched = self._objects.fetch(work_key(self._address, CHECKPOINT), draft)
@@ -108,7 +107,7 @@ class CarriedCheckpoints(Checkpoints):
             os.replace(draft, self.folder / f"step-{step_of(draft):09d}.safetensors")
             tag.write_text(fetched.tag if fetched else "")
         draft.unlink(missing_ok=True)
-        return True
+        self._bring_usage()
 
     def _bring_usage(self) -> None:
         usage = self.folder.with_name(USAGE)
@@ -121,13 +120,13 @@ class CarriedCheckpoints(Checkpoints):
 class ReadCheckpoints(CarriedCheckpoints):
     """Checkpoints in a bucket that another worker of the same group saves.
 
-    Each brings them for itself, since two may be on one machine, and has no use for them once they are read.
+    Each brings them for itself, since two may be on one machine, and has no use for them once they are read. So the
+    folder is in one that is this worker's own.
     """
 
     def resume(self) -> Snapshot | None:
         """Returns what the first worker goes on from."""
-        self._bring()
         try:
-            return Checkpoints.resume(self)
+            return super().resume()
         finally:
-            shutil.rmtree(self.folder, ignore_errors=True)  # not what it is in: other workers may be at work there
+            shutil.rmtree(self.folder.parent, ignore_errors=True)

@@ -6,7 +6,7 @@ ground truth where it has none. Ground truth of validation and test is used to m
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from w2s_ray.stages.store import Store
 from w2s_ray.training.checkpoints import Row
 from w2s_ray.training.evaluate import predict
 from w2s_ray.training.inputs import Inputs, SomeInputs
-from w2s_ray.training.loop import Problem, Worker, finetune, seed_everything
+from w2s_ray.training.loop import Problem, Worker, finetune, seed_everything, silent
 from w2s_ray.training.probes import fit_probe
 from w2s_ray.training.weights import chosen_row
 
@@ -54,9 +54,9 @@ class Trained:
         seconds: that the training took in the process that made it last, predictions included.
     """
 
-    weights: dict[str, Tensor] = field(repr=False)
-    predictions: Predictions = field(repr=False)
-    curve: list[Row] = field(repr=False)
+    weights: dict[str, Tensor]
+    predictions: Predictions
+    curve: list[Row]
     summary: dict[str, Any]
     seconds: float
 
@@ -65,10 +65,6 @@ class Trained:
         write_lines(folder / CURVE, self.curve)
         self.predictions.write(folder / PREDICTIONS)
         save_file(self.weights, folder / WEIGHTS)
-
-
-def _silent(row: dict[str, Any]) -> None:
-    pass
 
 
 def train_stage(stage: Stage, store: Store, worker: Worker, report: Callable[[dict[str, Any]], None]) -> Trained | None:
@@ -115,7 +111,7 @@ def train_stage(stage: Stage, store: Store, worker: Worker, report: Callable[[di
 
 
 def train_alone(
-    stage: Stage, store: Store, device: str = "cpu", report: Callable[[dict[str, Any]], None] = _silent
+    stage: Stage, store: Store, device: str = "cpu", report: Callable[[dict[str, Any]], None] = silent
 ) -> Trained:
     """Trains one model in this process. As `train_stage` with one worker."""
     trained = train_stage(stage, store, Worker(device=device), report)

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from w2s_ray.search.known_stores import resume_command
+from w2s_ray.search.folder import resume_command
 from w2s_ray.search.record import COMPLETE, INTERRUPTED, RUNNING, SweepRecord, TrialRecord
 from w2s_ray.spec import Sweep
 from w2s_ray.tracking import planned
@@ -93,7 +93,7 @@ def _commands(record: SweepRecord) -> str:
     """How to carry on with the sweep, and where report and spec are."""
     name, store = record.sweep.name, record.store.uri
     lines = (
-        f"Run, resume or extend it: `{resume_command(name, record.store)}`",
+        f"Run, resume or extend it: `{resume_command(name, record.store.uri)}`",
         f"Report: `w2s report {name} --store {store} --open`, in `{record.store.sweep_folder(name) / 'report'}`.",
         f"Store: `{store}`; the spec is the artifact `sweep.yaml`.",
     )
