@@ -13,9 +13,10 @@ from w2s_ray.doctor.store import probed, seen_from_the_driver
 from w2s_ray.doctor.store import store as look
 from w2s_ray.search.collect import collect
 from w2s_ray.search.driver import run
-from w2s_ray.search.folder import UnknownSweepError, load_spec, resume_command, save_spec
+from w2s_ray.search.folder import UnknownSweepError, load_spec, save_spec
 from w2s_ray.search.known_stores import remember, store_with
 from w2s_ray.search.plan import make_plan
+from w2s_ray.search.resuming import resume_command
 from w2s_ray.spec import SpecError, Sweep
 from w2s_ray.spec.several import Several
 from w2s_ray.stages import collect_bucket

@@ -47,7 +47,7 @@ def run_sweeps(several: Several, warm_start: str | None, take_over: bool) -> Non
     from w2s_ray.report import answers, print_report
     from w2s_ray.search.driver import SweepFailedError
     from w2s_ray.search.driver import run as run_sweep
-    from w2s_ray.search.folder import resume_command
+    from w2s_ray.search.resuming import resume_command
     from w2s_ray.search.session import RayStartError
 
     again = resume_command(sweep.name, open_store(sweep.store).uri)
@@ -65,8 +65,8 @@ def _run_several(several: Several, take_over: bool) -> None:
     """Runs the sweeps of a file in their order, each with its report, and then tells what came out over all."""
     from w2s_ray.report import Report, answers, print_report
     from w2s_ray.report.across import across, print_across
-    from w2s_ray.search.folder import resume_command
     from w2s_ray.search.in_order import run_in_order
+    from w2s_ray.search.resuming import resume_command
     from w2s_ray.search.session import RayStartError
 
     again = resume_command(several.name, open_store(several.sweeps[0].store).uri)

@@ -23,7 +23,7 @@ from w2s_ray.methods import Experiment, Parts, plan_stages, stages_of
 from w2s_ray.report import write_report
 from w2s_ray.search.budget import Allowance
 from w2s_ray.search.fitting import fitted_to_this_machine, with_absolute_paths
-from w2s_ray.search.folder import LiveRecord, load_record, resume_command, save_spec, study_place
+from w2s_ray.search.folder import LiveRecord, load_record, save_spec, study_place
 from w2s_ray.search.fresh_seeds import confirm, unconfirmed
 from w2s_ray.search.in_bucket import must_suit
 from w2s_ray.search.known_stores import remember
@@ -34,6 +34,7 @@ from w2s_ray.search.plan import make_plan
 from w2s_ray.search.progress import Progress
 from w2s_ray.search.reading import FINISHED
 from w2s_ray.search.record import COMPLETE, SweepRecord
+from w2s_ray.search.resuming import resume_command
 from w2s_ray.search.sending import sent
 from w2s_ray.search.session import ray_session
 from w2s_ray.search.signals import orderly_interrupts

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from w2s_ray.files import write_whole
-from w2s_ray.search.folder import load_record, load_spec, resume_command
+from w2s_ray.search.folder import load_record, load_spec
 from w2s_ray.search.plan import Plan, make_plan
 from w2s_ray.search.record import SweepRecord
+from w2s_ray.search.resuming import resume_command
 from w2s_ray.search.status import Status
 from w2s_ray.spec import Sweep
 from w2s_ray.spec.several import Several

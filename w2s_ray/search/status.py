@@ -9,9 +9,9 @@ from typing import Any
 
 from w2s_ray.search.budget import Allowance, account
 from w2s_ray.search.confirmation import Confirmation
-from w2s_ray.search.folder import resume_command
 from w2s_ray.search.lease import Holder, holder
 from w2s_ray.search.record import COMPLETE, FAILED, PRUNED, RUNNING, SweepRecord, TrialRecord
+from w2s_ray.search.resuming import resume_command
 from w2s_ray.stages.spent import Meter
 from w2s_ray.stages.sweep_files import FAILURES
 

@@ -7,8 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from w2s_ray.search.folder import resume_command
 from w2s_ray.search.record import COMPLETE, INTERRUPTED, RUNNING, SweepRecord, TrialRecord
+from w2s_ray.search.resuming import resume_command
 from w2s_ray.spec import Sweep
 from w2s_ray.tracking import planned
 from w2s_ray.tracking.planned import Dataset, PlannedRun, Point, cut, milliseconds, text_of
