@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from optuna.trial import TrialState
 
 from tests.stages.test_broker import student
 from tests.test_cli import w2s
+from w2s_ray.machine import system_id
 from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.search.collect import collect, read_mentions
 from w2s_ray.search.confirmation import Confirmation
@@ -214,8 +214,8 @@ def test_drafts_of_dead_writers_go_and_those_of_living_ones_stay(fake: FakeStudy
     dead, alive, elsewhere, old = (
         stages / f".{'a' * 32}-{who}"
         for who in (
-            f"{process}@{socket.gethostname()}-x1",
-            f"{os.getpid()}@{socket.gethostname()}-x2",
+            f"{process}@{system_id()}-x1",
+            f"{os.getpid()}@{system_id()}-x2",
             "1@far-off-x",
             "x4",
         )

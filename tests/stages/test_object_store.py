@@ -258,7 +258,7 @@ def test_a_training_elsewhere_hears_that_it_shall_stop(machines: Machines) -> No
 
 def lock_of_another_machine(store: ObjectStore, key: str) -> ObjectLock:
     lock = ObjectLock(store.objects, key)
-    lock._me = Owner(host="elsewhere")
+    lock._me = Owner(host="elsewhere", system="another")
     return lock
 
 
@@ -302,6 +302,39 @@ def test_a_lock_of_a_process_that_died_on_this_machine_is_free_at_once(machines:
     dead._me = Owner(pid=2**22 + 1)  # above any process number
     assert dead.take()
     assert ObjectLock(a.objects, "lock").take()
+
+
+def test_a_lock_of_another_container_with_this_host_name_is_not_judged_by_process_numbers_here(
+    machines: Machines,
+) -> None:
+    a = machines.store("a")
+    theirs = ObjectLock(a.objects, "lock")
+    theirs._me = Owner(pid=2**22 + 1, system="another")
+    assert theirs.take()
+    assert not ObjectLock(a.objects, "lock").take()
+
+
+def test_who_cannot_renew_its_lock_waits_before_it_writes_and_goes_on_once_it_can(
+    machines: Machines, s3: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "BEAT", 0.2)
+    monkeypatch.setattr(locks, "EXPIRY", 2.0)
+    monkeypatch.setattr(objects, "RETRY_SECONDS", 0.5)
+    with buckets.moody(s3) as front:
+        buckets.use(machines.patch, front.port)
+        mine = ObjectLock(machines.store("a").objects, "lock")
+        assert mine.take()
+        with mine.held():
+            mine.be_sure()
+            front.refusals = 10**9
+            time.sleep(3.0)
+            waiting = threading.Thread(target=mine.be_sure)
+            waiting.start()
+            waiting.join(1.0)
+            assert waiting.is_alive()
+            front.refusals = 0
+            waiting.join(60)
+            assert not waiting.is_alive()
 
 
 def test_a_sweep_is_held_by_one_driver_on_all_machines_and_it_is_said_which(machines: Machines) -> None:

@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -90,14 +90,14 @@ def run(
         sweep = fitted_to_this_machine(sweep)
     parts, store = Parts(sweep), open_store(sweep.store)
     stopping = "[yellow]stopping[/yellow]: saving checkpoints; again to stop now"
-    with orderly_interrupts(lambda: progress.say(stopping)), lease(store, sweep.name, take_over=take_over):
+    with orderly_interrupts(lambda: progress.say(stopping)), lease(store, sweep.name, take_over=take_over) as be_sure:
         with store_errors(store.root, "opening the study"):
             must_suit(store, sweep)
             must_answer(study_place(store, sweep.name, sweep.search.storage))
             save_spec(store, sweep)
             remember(store)
             shutil.rmtree(_scratch(store, sweep.name), ignore_errors=True)  # of a driver that was killed
-            study = _open_study(parts, store, progress, warm_start)
+            study = _open_study(parts, store, progress, warm_start, be_sure)
             store.send_sweep(sweep.name)  # what finds the study again is known before anything is in it
             live = LiveRecord(study, store)
         progress.plan(make_plan(sweep, store))
@@ -114,7 +114,9 @@ def run(
         return record
 
 
-def _open_study(parts: Parts, store: Store, progress: Progress, warm_start: str | None) -> Study:
+def _open_study(
+    parts: Parts, store: Store, progress: Progress, warm_start: str | None, be_sure: Callable[[], None]
+) -> Study:
     sweep = parts.sweep
     if warm_start and not load_names(store.sweep_folder(warm_start)):
         raise ValueError(f"no sweep {warm_start!r} to start from in {store.uri}; there: {', '.join(store.sweeps())}")
@@ -123,7 +125,7 @@ def _open_study(parts: Parts, store: Store, progress: Progress, warm_start: str 
     place = study_place(store, sweep.name, sweep.search.storage)
     if isinstance(place, Path) and study_url(sweep.search.storage):
         progress.say(f"the study stays in the journal it began in; {ENVIRONMENT} and search.storage are for new ones")
-    study = Study(parts, place, other)
+    study = Study(parts, place, other, be_sure)
     if study.is_new and (had_one or other):
         progress.say(
             f"the spec begins a new study: {study.seeded} finished trials mean the same in it and come first, "

@@ -25,6 +25,7 @@ class DurableStudies:
         place: of the study; made if missing.
         pruner: of every Optuna study.
         patience: seconds that a failure may last.
+        be_sure: called before each write; returns once the sweep is surely still this driver's.
 
     Attributes:
         opened: the journal or database.
@@ -35,11 +36,11 @@ class DurableStudies:
         StudyDamagedError, ValueError: what is there cannot be read, or is not the sweep's.
     """
 
-    def __init__(self, place: Place, pruner: BasePruner, patience: float) -> None:
+    def __init__(self, place: Place, pruner: BasePruner, patience: float, be_sure: Callable[[], None]) -> None:
         self.opened = open_to_write(place)
         self.studies: list[optuna.Study] = []
         self._place = self.opened.place
-        self._pruner, self._patience = pruner, patience
+        self._pruner, self._patience, self._be_sure = pruner, patience, be_sure
         self._names: list[str] = []
         self._lock, self._broken = threading.Lock(), False
 
@@ -57,6 +58,7 @@ class DurableStudies:
         """
 
         def together() -> _Done:
+            self._be_sure()
             with self.opened.together():
                 return write()
 

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
+from w2s_ray.machine import system_id
 from w2s_ray.stages.locks import ObjectLock
 from w2s_ray.stages.object_store import ObjectStore
 from w2s_ray.stages.store import Store
@@ -37,6 +38,7 @@ class Holder:
     host: str
     pid: int
     since: str
+    system: str = ""
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host} since {self.since}"
@@ -46,7 +48,7 @@ _UNKNOWN = Holder("an unknown machine", 0, "just now")
 
 
 @contextmanager
-def lease(store: Store, name: str, *, take_over: bool = False) -> Iterator[None]:
+def lease(store: Store, name: str, *, take_over: bool = False) -> Iterator[Callable[[], None]]:
     """Holds the sweep for this process; of a store in a bucket brings the sweep's folder, too.
 
     Args:
@@ -54,12 +56,16 @@ def lease(store: Store, name: str, *, take_over: bool = False) -> Iterator[None]
         name: of the sweep.
         take_over: ends a driver that holds it, if it runs on this machine: in order, and after 40 s by force.
 
+    Yields:
+        What returns as soon as it is sure that this process still holds the sweep; to be called before a write that
+        another driver must not see.
+
     Raises:
         SweepInUseError: another driver holds it; says which and since when.
     """
     if not isinstance(store, ObjectStore):
         with _on_this_machine(store, name, take_over=take_over):
-            yield
+            yield lambda: None
         return
     store.make()
     with _on_this_machine(store, name, take_over=take_over):
@@ -67,7 +73,7 @@ def lease(store: Store, name: str, *, take_over: bool = False) -> Iterator[None]
         _take(lambda patience: _taken(lock, patience), lambda: _owner(lock) or _UNKNOWN, name, take_over=take_over)
         with lock.held(on_loss=_give_way):
             store.fetch_sweep(name, is_mine=True)
-            yield
+            yield lock.be_sure
 
 
 @contextmanager
@@ -78,7 +84,7 @@ def _on_this_machine(store: Store, name: str, *, take_over: bool) -> Iterator[No
         _take(lambda patience: _lock(file, patience), lambda: _read(file), name, take_over=take_over)
         file.seek(0)
         file.truncate()
-        me = Holder(socket.gethostname(), os.getpid(), time.strftime("%Y-%m-%d %H:%M:%S"))
+        me = Holder(socket.gethostname(), os.getpid(), time.strftime("%Y-%m-%d %H:%M:%S"), system_id())
         file.write(json.dumps(asdict(me)))
         file.flush()
         yield
@@ -103,7 +109,7 @@ def _lock_in_bucket(store: ObjectStore, name: str) -> ObjectLock:
 
 def _owner(lock: ObjectLock) -> Holder | None:
     owner = lock.owner()
-    return Holder(owner.host, owner.pid, owner.since) if owner else None
+    return Holder(owner.host, owner.pid, owner.since, owner.system) if owner else None
 
 
 def _taken(lock: ObjectLock, seconds: float) -> bool:
@@ -158,7 +164,7 @@ def _take(take: Callable[[float], bool], owner: Callable[[], Holder], name: str,
 
 
 def _end(held_by: Holder, name: str, take: Callable[[float], bool]) -> None:
-    if held_by.host != socket.gethostname() or held_by.pid == 0:
+    if held_by.system != system_id() or held_by.pid == 0:
         raise SweepInUseError(f"sweep {name!r} is being run by {held_by}; it can be taken over on its own machine only")
     for number, patience in ((signal.SIGTERM, _GRACE_SECONDS), (signal.SIGKILL, 10.0)):
         with suppress(ProcessLookupError):

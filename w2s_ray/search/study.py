@@ -14,7 +14,7 @@ A changed spec begins new Optuna studies (`naming`), seeded with the compatible 
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
@@ -65,17 +65,25 @@ class Study:
         parts: of the sweep that is searched.
         place: of the study; made if missing.
         warm_start: place and name of another sweep whose compatible trials seed a new study.
+        be_sure: returns as soon as it is sure that no other driver has the sweep; called before each write.
 
     Raises:
         StoreUnavailableError: the database cannot be used.
         StudyDamagedError, ValueError: what is there cannot be read, or is not the sweep's.
     """
 
-    def __init__(self, parts: Parts, place: Place, warm_start: tuple[Place, str] | None = None) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        place: Place,
+        warm_start: tuple[Place, str] | None = None,
+        be_sure: Callable[[], None] = lambda: None,
+    ) -> None:
         self.sweep, self._parts = parts.sweep, parts
         self.is_new, self.seeded, self.left_aside = False, 0, 0
         names, search = study_names(parts), parts.sweep.search
-        self._kept = DurableStudies(place, pruner_for(search.pruner), parts.sweep.resources.store_patience)
+        patience = parts.sweep.resources.store_patience
+        self._kept = DurableStudies(place, pruner_for(search.pruner), patience, be_sure)
         with writing_errors(place):
             with self._kept.opened.together():
                 for name, pairing in zip(names, parts.sweep.pairings, strict=True):

@@ -7,7 +7,6 @@ Nothing here puts aside or mends; a stage vanishes from its place in one step, b
 import os
 import re
 import shutil
-import socket
 import stat
 import time
 from collections.abc import Iterable, Iterator
@@ -15,14 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from w2s_ray.machine import is_alive
+from w2s_ray.machine import is_alive, system_id
 from w2s_ray.stages.artifacts import WEIGHTS
 from w2s_ray.stages.integrity import ASIDE, read_record, sha256_of
 from w2s_ray.stages.record import RECORD, DamageError, StageRecord
 from w2s_ray.stages.store import Store
 
 _ADDRESS = re.compile(r"[0-9a-f]{16,64}")
-_DRAFT = re.compile(r"\.[0-9a-f]{16,64}-(?:(?P<pid>\d+)@(?P<host>.+)-)?[^-]+")
+_DRAFT = re.compile(r"\.[0-9a-f]{16,64}-(?:(?P<pid>\d+)@(?P<system>.+)-)?[^-]+")
 _DAY = 24 * 3600.0
 
 
@@ -173,7 +172,7 @@ def _drafts(store: Store) -> Iterator[Garbage]:
         match = _DRAFT.fullmatch(path.name)
         if match is None:
             continue
-        if match["pid"] and match["host"] == socket.gethostname() and not is_alive(int(match["pid"])):
+        if match["pid"] and match["system"] == system_id() and not is_alive(int(match["pid"])):
             yield _garbage("draft", path, "its writer is gone")
         elif time.time() - _newest(path) > _DAY:
             yield _garbage("draft", path, "untouched for a day")

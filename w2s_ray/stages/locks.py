@@ -1,10 +1,11 @@
 """A lock that is an object: held by a process on any machine, as long as it says so again and again.
 
 Taking and renewing it are conditional writes, so that of several processes one succeeds. Who has not renewed it for
-`EXPIRY` seconds by the server's clock, or is a process that is gone from this machine, has lost it to whoever comes.
+`EXPIRY` seconds by the server's clock, or is a process that is gone from this system, has lost it to whoever comes.
 """
 
 import json
+import math
 import os
 import socket
 import threading
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 
-from w2s_ray.machine import is_alive
+from w2s_ray.machine import is_alive, system_id
 from w2s_ray.stages.errors import StoreUnavailableError
 from w2s_ray.stages.objects import Meta, Objects
 
@@ -31,6 +32,7 @@ class Owner:
     pid: int = field(default_factory=os.getpid)
     since: str = field(default_factory=lambda: time.strftime("%Y-%m-%d %H:%M:%S"))
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
+    system: str = field(default_factory=system_id)
 
 
 class ObjectLock:
@@ -45,6 +47,7 @@ class ObjectLock:
         self._objects, self._key = objects, key
         self._me = Owner()
         self._tag = ""
+        self._heard = -math.inf  # when it was surely the holder last
         self._ended = threading.Event()
 
     def owner(self) -> Owner | None:
@@ -57,7 +60,7 @@ class ObjectLock:
 
     def take(self) -> bool:
         """Takes the lock if nobody holds it, and says whether it did."""
-        content, found = _written(self._me, 0), self._objects.get_tagged(self._key)
+        began, content, found = _now(), _written(self._me, 0), self._objects.get_tagged(self._key)
         if found is None:
             tag = self._objects.create(self._key, content)
         else:
@@ -65,8 +68,10 @@ class ObjectLock:
             if owner is not None and not self._is_gone(owner, found[1]):
                 return False
             tag = self._objects.replace(self._key, content, found[1].tag)
-        self._tag = tag or ""
-        return tag is not None
+        if tag is None:
+            return False
+        self._tag, self._heard = tag, began
+        return True
 
     @contextmanager
     def held(self, on_loss: Callable[[], None] = lambda: None) -> Iterator[None]:
@@ -85,6 +90,15 @@ class ObjectLock:
             with suppress(StoreUnavailableError):  # then it expires
                 self._give_back()
 
+    def be_sure(self) -> None:
+        """Returns as soon as it is sure that nobody else holds the lock: at once, as long as it is renewed in time.
+
+        The server may have been away for all, or for this process alone; or the machine slept. To be called within
+        `held`, whose thread finds out.
+        """
+        while _now() - self._heard > EXPIRY - BEAT:
+            time.sleep(0.2)
+
     def wait(self) -> None:
         """Returns once the lock is taken."""
         while not self.take():
@@ -94,13 +108,14 @@ class ObjectLock:
         beats = 0
         while not self._ended.wait(BEAT):
             beats += 1
+            began = _now()
             try:
                 tag = self._objects.replace(self._key, _written(self._me, beats), self._tag)
             except StoreUnavailableError:
-                continue  # others cannot take it either while it does not answer
+                continue  # perhaps for others too; `be_sure` waits
             if tag is None:
                 return on_loss()
-            self._tag = tag
+            self._tag, self._heard = tag, began
         return None
 
     def _give_back(self) -> None:
@@ -109,9 +124,14 @@ class ObjectLock:
             self._objects.delete(self._key)
 
     def _is_gone(self, owner: Owner, meta: Meta) -> bool:
-        if owner.host == self._me.host and not is_alive(owner.pid):
+        if owner.system == self._me.system and not is_alive(owner.pid):
             return True
         return server_time(self._objects) - meta.modified > EXPIRY
+
+
+def _now() -> float:
+    """Returns seconds by a clock that goes on while the machine sleeps, where the system has one."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.time()
 
 
 def server_time(objects: Objects) -> float:
@@ -130,6 +150,7 @@ def _parsed(content: bytes) -> Owner | None:
     """Returns what `_written` wrote; None for anything else, which holds nothing."""
     try:
         data = json.loads(content)
-        return Owner(str(data["host"]), int(data["pid"]), str(data["since"]), str(data["token"]))
+        who = str(data["host"]), int(data["pid"]), str(data["since"]), str(data["token"])
+        return Owner(*who, system=str(data.get("system", "")))
     except (ValueError, KeyError, TypeError):
         return None

@@ -13,7 +13,6 @@ person, altered later is put aside and counts as not there.
 import errno
 import os
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from w2s_ray.machine import system_id
 from w2s_ray.stages.artifacts import CURVE, PREDICTIONS, Predictions, read_lines
 from w2s_ray.stages.errors import (
     MARKER,
@@ -229,7 +229,7 @@ class Store:
 
 def _draft_prefix(address: str) -> str:
     """Says who writes, so that `w2s gc` can tell the draft of a dead writer."""
-    return f".{address}-{os.getpid()}@{socket.gethostname()}-"
+    return f".{address}-{os.getpid()}@{system_id()}-"
 
 
 def _finish(stage: Stage, draft: Draft, made_by: str) -> None:
