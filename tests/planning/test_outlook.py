@@ -1,6 +1,7 @@
 """Hours and money of a schedule that one can compute by hand, and the command that shows them."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -183,6 +184,9 @@ def test_the_files_to_plan_on_are_those_of_the_launcher(name: str) -> None:
     assert set(planned.nodes) == set(kinds)
     assert planned.idle_minutes == launcher["idle_timeout_minutes"]
     for kind, node in planned.nodes.items():
-        assert (node.cpus, node.gpus) == (kinds[kind]["resources"]["CPU"], kinds[kind]["resources"].get("GPU", 0))
+        assert {name: amount for name, amount in node.capacity.items() if 0 < amount < math.inf} == {
+            name: amount for name, amount in kinds[kind]["resources"].items() if amount
+        }
+        assert node.priority == kinds[kind].get("priority", 0)
         assert (node.min, node.max) == (kinds[kind].get("min_workers", 1), kinds[kind].get("max_workers", 1))
         assert (node.preemptions_per_hour > 0) == (kinds[kind]["labels"]["ray.io/market-type"] == "spot")
