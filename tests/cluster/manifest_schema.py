@@ -82,15 +82,16 @@ def _unknown_to_kubernetes(document: dict[str, Any]) -> Iterator[str]:
 def _unmet(documents: list[dict[str, Any]], given: dict[str, set[str]]) -> Iterator[str]:
     pods = [template.get("metadata", {}).get("labels", {}) for template in _every(documents, "template")]
     jobs = [{"job-name": one["metadata"]["name"]} for one in documents if one["kind"] == "RayJob"]
-    selectors = [*_every(documents, "matchLabels"), *(one["spec"]["selector"] for one in _of_kind(documents, "Service"))]
+    selectors = list(_every(documents, "matchLabels"))
+    selectors += [one["spec"]["selector"] for one in _of_kind(documents, "Service")]
     for wanted in selectors:
         if not any(wanted.items() <= labels.items() for labels in (*pods, *jobs, _OPERATOR)):
             yield f"{wanted} is on no pod"
     guarded = [one["spec"]["podSelector"]["matchLabels"] for one in _of_kind(documents, "NetworkPolicy")]
     yield from (f"{pod} is behind no policy" for pod in pods if not any(one.items() <= pod.items() for one in guarded))
     made = {one["metadata"]["name"] for one in _of_kind(documents, "ConfigMap")}
-    yield from (f"no claim {one['claimName']}" for one in _every(documents, "persistentVolumeClaim")
-                if one["claimName"] not in given["claims"])  # fmt: skip
+    claims = (one["claimName"] for one in _every(documents, "persistentVolumeClaim"))
+    yield from (f"no claim {one}" for one in claims if one not in given["claims"])
     yield from (f"no secret {one}" for one in _secrets(documents) if one not in given["secrets"])
     yield from (f"no map {one['name']}" for one in _every(documents, "configMap") if one["name"] not in made)
 

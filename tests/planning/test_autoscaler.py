@@ -1,4 +1,4 @@
-"""What a plan says that the autoscaler asks for, against Ray's own scheduler: on our files, and on clusters drawn at random."""
+"""What a plan says that the autoscaler asks for, against Ray's own scheduler: on our files, and on random clusters."""
 
 import math
 from collections import Counter
