@@ -112,6 +112,7 @@ def test_every_pod_that_writes_to_a_volume_is_of_the_images_user_and_gets_the_vo
         who = pod["securityContext"]
         assert who["runAsNonRoot"] is True
         assert who["fsGroup"] == who["runAsGroup"]
+        assert who["fsGroupChangePolicy"] == "OnRootMismatch"
         assert who["runAsUser"] == (999 if pod["containers"][0]["image"].startswith("postgres:") else 1000)
 
 
