@@ -37,6 +37,8 @@ _Bundle = tuple[Job, int]
 
 @dataclass(frozen=True)
 class _Packed:
+    """All nodes after some work was promised places, the types that were asked for, and what found no place."""
+
     rooms: list[Room]
     asked: list[str]
     spare: Counter[str]
@@ -56,17 +58,9 @@ def nodes_for(
     """
     if not any(count > 0 for count in spare.values()):
         return []
-    alone, groups = Counter[tuple[object, ...]](), list[Job]()
-    examples: dict[tuple[object, ...], Job] = {}
-    for job in waiting:
-        if job.workers > 1:
-            groups.append(job)
-        else:
-            alone[job.shape] += 1
-            examples.setdefault(job.shape, job)
-    packed, asked = _Packed(list(rooms), [], Counter(spare), []), list[str]()
-    hopeless = set[tuple[object, ...]]()
-    for job in sorted(groups, key=lambda one: -one.workers):
+    jobs = list(waiting)
+    packed, asked, hopeless = _Packed(list(rooms), [], Counter(spare), []), list[str](), set[tuple[object, ...]]()
+    for job in sorted((job for job in jobs if job.workers > 1), key=lambda one: -one.workers):
         if job.shape in hopeless:
             continue
         tried = _pack([(job, job.workers)], packed, types)
@@ -74,13 +68,21 @@ def nodes_for(
             hopeless.add(job.shape)
         else:
             packed, asked = tried, asked + tried.asked
-    bundles = sorted(((examples[shape], count) for shape, count in alone.items()), key=_size, reverse=True)
-    return asked + _pack(bundles, packed, types).asked
+    return asked + _pack(_alike([job for job in jobs if job.workers == 1]), packed, types).asked
 
 
-def _size(bundle: _Bundle) -> tuple[int, float, list[tuple[str, float]]]:
-    demand = bundle[0].demand
-    return len(demand), sum(demand.values()), sorted(demand.items())
+def _alike(jobs: Iterable[Job]) -> list[_Bundle]:
+    """Counts the jobs of each shape; what asks for most is first, in Ray's order."""
+
+    def size(bundle: _Bundle) -> tuple[int, float, list[tuple[str, float]]]:
+        demand = bundle[0].demand
+        return len(demand), sum(demand.values()), sorted(demand.items())
+
+    counts, examples = Counter[tuple[object, ...]](), dict[tuple[object, ...], Job]()
+    for job in jobs:
+        counts[job.shape] += 1
+        examples.setdefault(job.shape, job)
+    return sorted(((examples[shape], count) for shape, count in counts.items()), key=size, reverse=True)
 
 
 def _pack(bundles: list[_Bundle], before: _Packed, types: Mapping[str, NodeType]) -> _Packed:
