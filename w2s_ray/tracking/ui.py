@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import unquote, urlsplit
 
-from w2s_ray.secrets import without_secrets
+from w2s_ray.secrets import redacted, without_secrets
 from w2s_ray.stages.store import Store
 from w2s_ray.tracking.location import artifact_root, is_served, tracking_uri
 from w2s_ray.tracking.view import links
@@ -104,7 +104,8 @@ def _watch(server: subprocess.Popen[bytes], url: str, log: IO[bytes]) -> int:
         return 0
     log.seek(0)
     lines = log.read().decode(errors="replace").splitlines()[-20:]
-    print("\n".join(["MLflow's UI ended by itself or did not answer:", *lines]), file=sys.stderr)
+    told = "\n".join(["MLflow's UI ended by itself or did not answer:", *lines])
+    print(redacted(told), file=sys.stderr)
     return 1
 
 
