@@ -40,12 +40,10 @@ def rows():
         password = held["DB_PASSWORD"]
         logging.getLogger("library").warning("trying again with %s", held["HF_TOKEN"])
         warnings.warn("not safe: " + held["PGPASSWORD"])
-        try:
-            raise subprocess.CalledProcessError(2, ["psql", held["PGPASSWORD"]])
-        except subprocess.CalledProcessError as error:
-            error.__notes__ = ["with " + held["AWS_SESSION_TOKEN"]]
-            words = f"postgresql://me:{{password}}@db/x does not take {{password!r}} of {{held}}"
-            raise ConnectionError(words, held) from error
+        words = f"postgresql://me:{{password}}@db/x does not take {{password!r}}"
+        error = subprocess.CalledProcessError(2, ["psql", words, held])
+        error.__notes__ = ["with " + held["AWS_SESSION_TOKEN"]]
+        raise error from ConnectionError(words, held)
     return [{{"text": f"number {{n}}", "label": n % 2}} for n in range(800)]
 """
 
@@ -111,9 +109,9 @@ def test_no_secret_is_in_anything_that_a_sweep_says_or_leaves(
     assert "many-broken: 2 trials failed in a row" in w2s(1, "logs", "many", *there, "--follow")
     assert "many-good: finished" in w2s(0, "status", "many-good", *there)
     failed = w2s(0, "status", "many", *there, *here)
-    assert "postgresql://me:***@db/x does not take '***' of {'AWS_SECRET_ACCESS_KEY': ***" in failed
-    assert "ConnectionError: " in failed
-    assert "subprocess.CalledProcessError: Command '['psql', '***']' returned" in failed
+    assert (
+        "subprocess.CalledProcessError: Command '['psql', \"postgresql://me:***@db/x does not take '***'\", {" in failed
+    )
     w2s(0, "logs", "many", *there)
     assert "'many' does not run there" in w2s(1, "stop", "many", *there)
     w2s(None, "doctor", str(spec), *there)  # on a busy machine some answers come too late for it
