@@ -85,6 +85,22 @@ def test_a_file_that_is_no_launcher_file_is_answered_with_what_would_be(small: S
             resources(Request((small,), cluster_file=tmp_path / "any.yaml"))
 
 
+def test_a_file_of_node_types_that_stands_for_far_more_than_it_holds_is_refused_at_once(
+    small: Sweep, tmp_path: Path
+) -> None:
+    merged = ["a0: &a0 {b: 1}", *(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 30))]
+    laughs = ["a0: &a0 [b]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30))]
+    for text, said in (
+        ("\n".join(merged), "has no available_node_types"),  # what is merged is counted once
+        ("\n".join(laughs), "its aliases stand for more than"),
+        ("a: " + "[" * 20_000, "not valid YAML"),
+        ("a: " + "b" * (1 << 20), "too large"),
+    ):
+        (tmp_path / "any.yaml").write_text(text)
+        with pytest.raises(ValueError, match=said):
+            resources(Request((small,), cluster_file=tmp_path / "any.yaml"))
+
+
 def test_more_cpus_than_this_machine_has_are_a_problem_but_not_for_features(small: Sweep) -> None:
     sweep = replace(asking(small, cpus=4096), resources=ResourcePlan(features=Resources(cpus=4096)))
     assert problems(resources(Request((sweep,)))) == []

@@ -20,10 +20,7 @@ def kinds_in(path: Path) -> list[Kind]:
     Raises:
         ValueError: it is none of them, or a type does not say what its nodes have.
     """
-    from ruamel.yaml import YAML
-
-    data = YAML(typ="safe", pure=True).load(path)
-    data = data if isinstance(data, dict) else {}
+    data = yaml.load_data(path, "a cluster's file", "available_node_types", "cluster/aws.yaml")
     if "nodes" in data:
         return [Kind(name, node.capacity, node.max) for name, node in yaml.load_cluster(path).nodes.items()]
     is_manifest = data.get("kind") in ("RayCluster", "RayJob")

@@ -17,6 +17,7 @@ import ray
 from ray.exceptions import TaskCancelledError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from w2s_ray.redacting import redact_output
 from w2s_ray.spec import replace as changed
 from w2s_ray.stages.attempts import Attempts, explained, reason_of
 from w2s_ray.stages.diary import Diary
@@ -44,6 +45,7 @@ class Broker:
     """
 
     def __init__(self, root: str, made_by: str, patience: float) -> None:
+        redact_output()
         self._store = open_store(root)
         self._made_by = made_by
         self._diary = Diary(self._store, made_by)
