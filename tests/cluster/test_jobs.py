@@ -1,4 +1,4 @@
-"""Which jobs are a sweep's, where it runs alone and as part of a file: a cluster's list of jobs, without the cluster."""
+"""Which jobs are a sweep's, where it runs alone and as part of a file: a cluster's list of jobs without a cluster."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -135,8 +135,8 @@ def _labels(text: str | None) -> dict[str, str] | None:
         raise typer.BadParameter(f"LABEL=VALUE, such as {_MARKET}=on-demand, got {text!r}", param_hint="--driver-on")
     if label == _MARKET and _admits_spot(value):
         raise typer.BadParameter(
-            f"{text} means nodes that can be preempted, and a sweep stands still without its driver; name others, such as "
-            f"{_MARKET}=on-demand, or leave it out for the head node",
+            f"{text} means nodes that can be preempted, and a sweep stands still without its driver; name others, "
+            f"such as {_MARKET}=on-demand, or leave it out for the head node",
             param_hint="--driver-on",
         )
     return {label: value}
