@@ -120,6 +120,19 @@ def shown(plan: Any) -> str:
     return captured.get()
 
 
+def test_a_large_model_is_planned_on_gpus_where_there_are_some_and_the_spec_does_not_say(
+    sweep: Sweep, tmp_path: Path
+) -> None:
+    strong = {**sweep.models["b"].model_dump(), "depth": None, "train": "full"}
+    sweep = replace(sweep, models={**sweep.models, "b": strong})
+    gpu = {"cpus": 4, "gpus": 1, "max": 2, "tflops_per_gpu": 1e6}
+    nodes = {"head": {"min": 1}, "cpu": WORKER, "gpu": gpu}
+    outlook = on(sweep, tmp_path, nodes=nodes).outlooks["as given"]
+    assert outlook.gpu_hours == pytest.approx(2 * 0.1, rel=1e-3), "student and ceiling, a tenth of an hour each"
+    on_cpus = replace(sweep, resources={"features": {"cpus": 1}, "models": {"b": {"gpus": 0}}})
+    assert on(on_cpus, tmp_path, nodes=nodes).outlooks["as given"].gpu_hours == 0
+
+
 def test_the_critical_path_is_what_no_number_of_nodes_shortens(sweep: Sweep, tmp_path: Path) -> None:
     critical = on(sweep, tmp_path).critical
     assert [job.label for job in critical.jobs] == [

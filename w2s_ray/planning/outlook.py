@@ -125,14 +125,15 @@ def plan_on(sweep: Sweep, store: Store, cluster: Cluster) -> ClusterPlan:
     problem = misfit(planned.work, cluster)
     if problem:
         raise ValueError(f"{problem}; change resources in the spec, or the cluster's nodes")
-    resources = sweep.resources
-    is_elastic = any(one.is_elastic for one in (resources.default, *resources.models.values()))
+    resources = (sweep.resources.default, *sweep.resources.models.values())
+    # How wide an elastic group is depends on how many nodes there are, and so does whether any group finds GPUs.
+    differs = any(one.is_elastic or (one.workers > 1 and one.gpus is None) for one in resources)
     outlooks: dict[str, Outlook] = {}
     problems: dict[str, str] = {}
     for size, factor in SIZES.items():
         sized = cluster.times(factor) if factor != 1 else cluster
         try:
-            outlooks[size] = _outlook(plan_work(sweep, store, sized) if is_elastic else planned, sized)
+            outlooks[size] = _outlook(plan_work(sweep, store, sized) if differs else planned, sized)
         except UnendingError as error:
             problems[size] = str(error)
     return ClusterPlan(
