@@ -126,14 +126,8 @@ class _Simulation:
         first = self.work.jobs[self.waiting[0]] if self.waiting and not self.runs else None
         if first is not None and node.kind in first.seconds:
             self.unused += 1
-            self.must_end(first, self.unused > MOST_LOST * first.workers)
-
-    def must_end(self, job: Job, is_hopeless: bool) -> None:
-        if is_hopeless:
-            raise UnendingError(
-                f"{job.named} does not get done on nodes that are preempted this often: needs on-demand nodes or "
-                "checkpoints"
-            )
+            if self.unused > MOST_LOST * first.workers:
+                raise _never_done(first)
 
     def is_idle(self, node: Node) -> bool:
         rested = self.now - node.idle_since >= 60 * self.cluster.idle_minutes - 1e-6
@@ -218,7 +212,8 @@ class _Simulation:
             self.left[job.key] = self.left.get(job.key, 1.0) - kept
             self.waiting.append(job.key)
             self.wasted[job.key] += not kept
-            self.must_end(job, self.wasted[job.key] > MOST_LOST)
+            if self.wasted[job.key] > MOST_LOST:
+                raise _never_done(job)
             return
         self.done.add(job.key)
         self.waiting += [other for other in self.readers[job.key] if other in self.wanted and self.is_ready(other)]
@@ -227,6 +222,12 @@ class _Simulation:
         """The share of the whole job that the checkpoints of a lost run hold."""
         each, worked = run.job.checkpoint_seconds, max(0.0, self.now - run.start - run.warm_up)
         return 0.0 if each is None or not run.duration else worked // each * each / run.duration
+
+
+def _never_done(job: Job) -> UnendingError:
+    return UnendingError(
+        f"{job.named} does not get done on nodes that are preempted this often: needs on-demand nodes or checkpoints"
+    )
 
 
 def misfit(work: Workload, cluster: Cluster) -> str:
