@@ -48,6 +48,7 @@ class Fleet:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.nodes: list[Node] = []
+        self._alive: dict[int, Node] = {}  # of thousands that come and go few are there at a time
 
     def launch(self, kind: str, now: float, *, at_once: bool = False) -> Node:
         """Asks for a node, which is up after the start-up time; those of `min` are there from the beginning."""
@@ -55,11 +56,17 @@ class Fleet:
         up = now if at_once else now + 60 * type_.startup_minutes
         node = Node(len(self.nodes), kind, type_, now, up, dict(type_.capacity), idle_since=up)
         self.nodes.append(node)
+        self._alive[node.number] = node
         return node
+
+    def let_go(self, node: Node, now: float) -> None:
+        """A node leaves: the cluster does not need it any more, or lost it."""
+        node.gone = now
+        del self._alive[node.number]
 
     def alive(self) -> list[Node]:
         """The nodes that are up or starting."""
-        return [node for node in self.nodes if node.gone is None]
+        return list(self._alive.values())
 
     def place(self, job: Job, now: float) -> list[Node] | None:
         """Returns a node for each worker of `job` and takes the places; None where they are not free."""

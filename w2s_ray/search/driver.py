@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -135,9 +136,9 @@ def _open_study(
 
 
 def _allowance(sweep: Sweep, store: Store, study: Study) -> Allowance:
-    ended = sum(trial.state in FINISHED for _, trial in study.trials())
+    lasted = [trial.duration or timedelta() for _, trial in study.trials() if trial.state in FINISHED]
     started = time.time() if study.started is None else study.started
-    return Allowance(sweep.search.budget, Meter(store, sweep.name), started, ended)
+    return Allowance(sweep.search.budget, Meter(store, sweep.name), started, [one.total_seconds() for one in lasted])
 
 
 def _say_what_is_left_out(record: SweepRecord, study: Study, allowance: Allowance, progress: Progress) -> None:
@@ -181,10 +182,11 @@ def _search(
     """Runs Tune until enough trials have finished, or the sweep's budget allows no more; then confirms the winners."""
     sweep = parts.sweep
     with ray_session(progress, resume_command(parts.sweep.name, store.uri)) as ray:
+        from w2s_ray.search.node_kinds import node_kinds
         from w2s_ray.search.searcher import StudySearcher
         from w2s_ray.stages.broker import start_broker
 
-        broker = start_broker(store, sweep.name, sweep.resources.store_patience)
+        broker = start_broker(store, sweep.name, sweep.resources.store_patience, node_kinds(ray))
 
         def on_end(number: int, outcome: Outcome) -> None:
             broker.release.remote(number)
@@ -297,9 +299,10 @@ def _make_missing(parts: Parts, record: SweepRecord, progress: Progress) -> None
     stages = {stage.address: stage for graph in graphs for of_role in graph.values() for stage in of_role}
     progress.say(f"{len(missing)} stages of finished trials are not in the store any more; making them again")
     with ray_session(progress, resume_command(parts.sweep.name, record.store.uri)) as ray:
+        from w2s_ray.search.node_kinds import node_kinds
         from w2s_ray.stages.broker import start_broker
 
-        broker = start_broker(record.store, parts.sweep.name, parts.sweep.resources.store_patience)
+        broker = start_broker(record.store, parts.sweep.name, parts.sweep.resources.store_patience, node_kinds(ray))
         ray.get([broker.produce.remote(stages[address], -1) for address in missing if address in stages])
 
 

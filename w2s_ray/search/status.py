@@ -126,7 +126,7 @@ def state_of(record: SweepRecord, held_by: Holder | None) -> str:
     if budget is None or any(trial.state == RUNNING for trial in record.trials):
         return "interrupted"
     meter = Meter(record.store, record.sweep.name)  # reads the whole of spent.jsonl
-    allowance = Allowance(budget, meter, _started(record) or time.time(), record.ended)
+    allowance = Allowance(budget, meter, _started(record) or time.time(), record.lasted)
     return "interrupted" if allowance.refusal() is None else OUT_OF_BUDGET
 
 

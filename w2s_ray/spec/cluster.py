@@ -83,6 +83,11 @@ class Cluster(Frozen):
             raise ValueError("no node type has cpus or gpus, so no stage could run; give one cpus")
         return self
 
+    @property
+    def kinds(self) -> list[tuple[dict[str, float], int]]:
+        """What a node of each type offers, and how many there may be."""
+        return [(node.capacity, node.max) for node in self.nodes.values()]
+
     def times(self, factor: float) -> "Cluster":
         """Returns the cluster with so many times the nodes, at least one of each type; a head stays one."""
 

@@ -198,7 +198,7 @@ def _fit(stage: Stage, store: Store, publish: Callable[["Trained"], None], broke
     several = resources.workers > 1
     scaling = ScalingConfig(
         num_workers=resources.workers if several else 0,
-        use_gpu=resources.gpus > 0,
+        use_gpu=bool(resources.gpus),
         resources_per_worker=resources.demand if several else None,
     )
     # Ray Train would start a group on leaving nodes anew by itself, but only the broker takes the request to stop away.

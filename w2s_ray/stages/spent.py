@@ -29,7 +29,7 @@ class Used:
 def began(stage: Stage, now: float) -> Line:
     """Returns the line of a stage whose work begins; all its workers together."""
     resources = stage.execution.resources
-    held = {"cpus": resources.cpus * resources.workers, "gpus": resources.gpus * resources.workers}
+    held = {"cpus": resources.cpus * resources.workers, "gpus": (resources.gpus or 0.0) * resources.workers}
     return {"time": now, "address": stage.address, **held}
 
 
