@@ -17,7 +17,7 @@ from launcher_schema import launcher_problems
 from ray.autoscaler._private.command_runner import _with_interactive
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from w2s_ray.doctor.node_types import kinds_in
+from w2s_ray.search.node_types import kinds_in
 from w2s_ray.spec import Resources
 from w2s_ray.spec.resources import places_in
 

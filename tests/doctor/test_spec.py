@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from w2s_ray.doctor.finding import Finding
-from w2s_ray.doctor.request import Kind, Request
+from w2s_ray.doctor.request import Request
 from w2s_ray.doctor.spec import disk_of_the_store, resources
+from w2s_ray.search.node_types import Kind
 from w2s_ray.spec import ResourcePlan, Resources, Sweep, replace
 
 CLUSTER = Path(__file__).parents[2] / "cluster"

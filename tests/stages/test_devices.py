@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from w2s_ray.methods import Parts
-from w2s_ray.search.node_kinds import node_kinds
+from w2s_ray.search.node_types import kinds_on
 from w2s_ray.spec import Resources, Sweep, replace, yaml
 from w2s_ray.spec.resources import ResourcePlan
 from w2s_ray.stages.devices import LARGE, NodeKinds, with_gpus
@@ -93,22 +93,22 @@ def test_the_page_of_the_spec_says_from_which_size_on() -> None:
 
 
 def test_a_ray_without_gpus_is_seen_as_one(ray: Any) -> None:
-    (kind,) = node_kinds(ray)
-    assert (kind[0]["CPU"], kind[0].get("GPU", 0), kind[1]) == (2, 0, 1)
+    (kind,) = kinds_on(ray)
+    assert (kind.resources["CPU"], kind.resources.get("GPU", 0), kind.count) == (2, 0, 1)
 
 
 PROGRAM = """
 import sys
 import ray
 from w2s_ray.methods import Parts
-from w2s_ray.search.node_kinds import node_kinds
+from w2s_ray.search.node_types import kinds_on
 from w2s_ray.spec import yaml
 from w2s_ray.stages.broker import start_broker
 from w2s_ray.stages.store import Store
 
 sweep = yaml.load(sys.argv[1])
 ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, object_store_memory=100 * 2**20)
-broker = start_broker(Store(sweep.store), sweep.name, kinds=node_kinds(ray))
+broker = start_broker(Store(sweep.store), sweep.name, kinds=[(kind.resources, kind.count) for kind in kinds_on(ray)])
 ray.get(broker.produce.remote(Parts(sweep).baseline("large", "student", 0, "ceiling"), 0))
 """
 

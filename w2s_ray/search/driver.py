@@ -23,13 +23,14 @@ from w2s_ray.assets import locate
 from w2s_ray.methods import Experiment, Parts, plan_stages, stages_of
 from w2s_ray.report import write_report
 from w2s_ray.search.budget import Allowance
-from w2s_ray.search.fitting import fitted_to_this_machine, with_absolute_paths
+from w2s_ray.search.fitting import fitted_to_this_machine, with_absolute_paths, without_place
 from w2s_ray.search.folder import LiveRecord, load_record, save_spec, study_place
 from w2s_ray.search.fresh_seeds import confirm, unconfirmed
 from w2s_ray.search.in_bucket import must_suit
 from w2s_ray.search.known_stores import remember
 from w2s_ray.search.lease import lease
 from w2s_ray.search.naming import load_names
+from w2s_ray.search.node_types import kinds_on
 from w2s_ray.search.place import ENVIRONMENT, study_url
 from w2s_ray.search.plan import make_plan
 from w2s_ray.search.progress import Progress
@@ -182,11 +183,9 @@ def _search(
     """Runs Tune until enough trials have finished, or the sweep's budget allows no more; then confirms the winners."""
     sweep = parts.sweep
     with ray_session(progress, resume_command(parts.sweep.name, store.uri)) as ray:
-        from w2s_ray.search.node_kinds import node_kinds
         from w2s_ray.search.searcher import StudySearcher
-        from w2s_ray.stages.broker import start_broker
 
-        broker = start_broker(store, sweep.name, sweep.resources.store_patience, node_kinds(ray))
+        broker = _start_broker(ray, sweep, store, progress)
 
         def on_end(number: int, outcome: Outcome) -> None:
             broker.release.remote(number)
@@ -226,6 +225,16 @@ def _search(
             shutil.rmtree(scratch, ignore_errors=True)
         if searcher.gave_up:
             raise SweepFailedError(searcher.gave_up)
+
+
+def _start_broker(ray: Any, sweep: Sweep, store: Store, progress: Progress) -> Any:
+    """Starts the broker with what the nodes have, after saying what none of them could hold."""
+    from w2s_ray.stages.broker import start_broker
+
+    kinds = [(kind.resources, kind.count) for kind in kinds_on(ray)]
+    for words in without_place(sweep, kinds):
+        progress.say(f"[yellow]no place[/yellow]: {escape(words)}")
+    return start_broker(store, sweep.name, sweep.resources.store_patience, kinds)
 
 
 def _scratch(store: Store, name: str) -> Path:
@@ -299,10 +308,7 @@ def _make_missing(parts: Parts, record: SweepRecord, progress: Progress) -> None
     stages = {stage.address: stage for graph in graphs for of_role in graph.values() for stage in of_role}
     progress.say(f"{len(missing)} stages of finished trials are not in the store any more; making them again")
     with ray_session(progress, resume_command(parts.sweep.name, record.store.uri)) as ray:
-        from w2s_ray.search.node_kinds import node_kinds
-        from w2s_ray.stages.broker import start_broker
-
-        broker = start_broker(record.store, parts.sweep.name, parts.sweep.resources.store_patience, node_kinds(ray))
+        broker = _start_broker(ray, parts.sweep, record.store, progress)
         ray.get([broker.produce.remote(stages[address], -1) for address in missing if address in stages])
 
 
