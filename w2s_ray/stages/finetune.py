@@ -35,7 +35,7 @@ from w2s_ray.stages.store import Store
 from w2s_ray.training.checkpoints import Row
 from w2s_ray.training.evaluate import predict
 from w2s_ray.training.inputs import Inputs, SomeInputs
-from w2s_ray.training.loop import Problem, Worker, finetune, seed_everything, silent
+from w2s_ray.training.loop import Problem, Worker, finetune, never, seed_everything, silent
 from w2s_ray.training.probes import fit_probe
 from w2s_ray.training.weights import chosen_row
 
@@ -67,7 +67,13 @@ class Trained:
         save_file(self.weights, folder / WEIGHTS)
 
 
-def train_stage(stage: Stage, store: Store, worker: Worker, report: Callable[[dict[str, Any]], None]) -> Trained | None:
+def train_stage(
+    stage: Stage,
+    store: Store,
+    worker: Worker,
+    report: Callable[[dict[str, Any]], None],
+    stopping: Callable[[], bool] = never,
+) -> Trained | None:
     """Trains one model. Worker 0 returns it, any other None.
 
     Args:
@@ -75,6 +81,7 @@ def train_stage(stage: Stage, store: Store, worker: Worker, report: Callable[[di
         store: where they are, and where its checkpoints go.
         worker: which part of the global batch this process trains on, and where.
         report: called with each row of the learning curve, by every worker.
+        stopping: asked by worker 0 whether to save a checkpoint and end; not by what is made in one step.
     """
     start = time.monotonic()
     settings = stage.settings
@@ -102,6 +109,7 @@ def train_stage(stage: Stage, store: Store, worker: Worker, report: Callable[[di
             micro_batch=resources.micro_batch,
             checkpoints=checkpoints,
             report=report,
+            stopping=stopping,
         )
     if worker.rank != 0:
         return None

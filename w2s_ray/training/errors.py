@@ -1,8 +1,5 @@
 """How a training ends before its last step. All are picklable, since they cross processes."""
 
-STOP = "stop"
-"""Name of the file beside a training's checkpoints that asks it to save one and end."""
-
 
 class TrainingDiverged(ValueError):  # noqa: N818 - the name says what happened
     """The loss or the gradient is no longer a number; `step` counts from 1."""
