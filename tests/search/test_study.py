@@ -224,7 +224,7 @@ def test_a_disk_that_stays_full_is_said_after_the_patience_of_the_spec(sweep: Sw
 PRUNED_STEPS = (1, 2, 4, 8)
 
 
-class Killed(Exception):
+class Killed(Exception):  # noqa: N818 - it is no error
     """The driver died."""
 
 
@@ -283,7 +283,7 @@ def test_a_search_killed_anywhere_prunes_the_same_students_at_the_same_steps(
 
 
 def test_a_validation_that_is_reported_again_is_not_judged_again(sweep: Sweep, place: FindPlace) -> None:
-    """Others have become better since; what was told late of the time before the newest is kept, and decides nothing."""
+    """Others have become better since; what only now is told of an earlier step is kept, and decides nothing."""
     sweep = replace(sweep, pairings=sweep.pairings[:1])
     sweep = with_search(sweep, pruner={"kind": "median", "startup_trials": 1})
     study = Study(Parts(sweep), place())
@@ -292,7 +292,7 @@ def test_a_validation_that_is_reported_again_is_not_judged_again(sweep: Sweep, p
     for step in (2, 4):
         assert not study.report(3, step, 0.5)
     for number in range(3):
-        study.tell(number, Outcome("complete", {"oracle": 0.9, "weak": 0.9}, {step: 0.9 for step in PRUNED_STEPS}))
+        study.tell(number, Outcome("complete", {"oracle": 0.9, "weak": 0.9}, dict.fromkeys(PRUNED_STEPS, 0.9)))
     assert study.ask() is not None  # the window is full, so the results enter the study
     study = Study(Parts(sweep), place())
     adopted = [study.ask(), study.ask()]
