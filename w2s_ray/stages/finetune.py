@@ -33,6 +33,7 @@ from w2s_ray.stages.network import network_and_inputs, with_labels
 from w2s_ray.stages.stage import Finetune, Stage, origin_of
 from w2s_ray.stages.store import Store
 from w2s_ray.training.checkpoints import Row
+from w2s_ray.training.device import room_on
 from w2s_ray.training.evaluate import predict
 from w2s_ray.training.inputs import Inputs, SomeInputs
 from w2s_ray.training.loop import Problem, Worker, finetune, never, seed_everything, silent
@@ -91,7 +92,8 @@ def train_stage(
     seed_everything(settings.seed)
     labels, judges = _labels(stage, settings, store, examples)
     network, inputs_of = network_and_inputs(stage, settings, store, examples, labels)
-    network.to(worker.device)
+    with room_on(worker.device):
+        network.to(worker.device)
     problem = Problem(
         _taught(inputs_of(settings.half), labels, examples, settings), labels, inputs_of("validation"), judges
     )

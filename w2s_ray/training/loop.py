@@ -23,6 +23,7 @@ from w2s_ray.labels import Labels
 from w2s_ray.spec.training import Loss, Training
 from w2s_ray.training.batches import cut, epoch_batches, share
 from w2s_ray.training.checkpoints import Checkpoints, Row, Snapshot, load_optimizer, optimizer_tensors
+from w2s_ray.training.device import room_on
 from w2s_ray.training.dropout import kept_of
 from w2s_ray.training.errors import DeviceOutOfMemory, TrainingDiverged, TrainingStopped
 from w2s_ray.training.evaluate import logits_of
@@ -129,12 +130,9 @@ def finetune(
         TrainingStopped: it was asked to end, and saved a checkpoint.
         DeviceOutOfMemory: lower `micro_batch`.
     """
-    try:
+    with room_on(worker.device, min(micro_batch or training.batch_size, math.ceil(training.batch_size / worker.size))):
         run = _Run(network, problem, training, loss, seed, worker, micro_batch)
         return run.train(checkpoints, report, stopping)
-    except torch.OutOfMemoryError as error:
-        examples = min(micro_batch or training.batch_size, math.ceil(training.batch_size / worker.size))
-        raise DeviceOutOfMemory(worker.device, examples) from error
 
 
 class _Run:
