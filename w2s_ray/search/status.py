@@ -110,7 +110,7 @@ def status_of(record: SweepRecord) -> Status:
         failed=tuple(trial for trial in record.trials if trial.error),
         to_confirm=tuple((trial, record.confirmation(trial)) for trial in record.to_confirm()),
         fresh_seeds=record.sweep.fresh_seeds,
-        retried=Counter(str(line["verdict"]) for line in _tries(record) if line["again"]),
+        retried=Counter(str(line["verdict"]) for line in _tries(record) if line.get("again")),
         budget=_budget(record),
     )
 
@@ -177,13 +177,15 @@ def _failures(trials: Iterable[TrialRecord]) -> Iterator[str]:
 
 
 def _tries(record: SweepRecord) -> Iterator[dict[str, Any]]:
-    """Yields the lines of failures.jsonl; one that a kill tore says nothing."""
+    """Yields the lines of failures.jsonl that tell an end of `_ENDS`, as one that a kill or a disk spoilt does not."""
     path = record.store.sweep_folder(record.sweep.name) / FAILURES
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+    for line in path.read_bytes().splitlines() if path.is_file() else ():
         try:
-            yield json.loads(line)
+            found = json.loads(line)
         except ValueError:
             continue
+        if isinstance(found, dict) and str(found.get("verdict")) in _ENDS:
+            yield found
 
 
 def _trained_and_reused(record: SweepRecord) -> tuple[int, int]:

@@ -104,6 +104,11 @@ def _parsed(content: bytes) -> Line | None:
     """Returns a line's data, None for one that a full disk or a kill tore."""
     try:
         line: Line = json.loads(content)
-        return line if {"time", "address", "cpus", "gpus"} <= set(line) else None
-    except (ValueError, TypeError):
+    except ValueError:
         return None
+    return line if isinstance(line, dict) and _is_whole(line) else None
+
+
+def _is_whole(line: Line) -> bool:
+    amounts = (line.get("time"), line.get("cpus"), line.get("gpus"), line.get("seconds", 0))
+    return isinstance(line.get("address"), str) and all(isinstance(amount, int | float) for amount in amounts)
