@@ -151,7 +151,7 @@ def test_a_sweep_in_a_bucket_is_killed_and_ends_elsewhere_as_if_it_had_not_been(
     told = status_of(record)
     assert (told.state, told.held_by, told.failed) == ("finished", None, ())
     assert store.objects.head("sweeps/small/report/report.json") is not None
-    assert [key for key in store.objects.listing("work/") if not key.endswith(("claim", "stop"))] == []
+    assert [key for key in store.objects.listing("work/") if not key.endswith("claim")] == []
 
     monkeypatch.delenv("W2S_STUDY_URL")
     alone = start_driver(tmp_path, mark, "run", "small.yaml", "--store", str(tmp_path / "alone"), log="alone")

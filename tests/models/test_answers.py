@@ -8,6 +8,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from w2s_ray.models.answers import answer_probabilities, load_language_model
+from w2s_ray.training.errors import DeviceOutOfMemory
 
 PROMPTS = [[3, 9], [4, 5, 6, 7, 8, 9, 10, 11], [12], [0, 0, 0, 1]]
 
@@ -48,6 +49,15 @@ def test_an_empty_prompt_or_answer_is_refused(model: torch.nn.Module) -> None:
         answer_probabilities(model, [[]], [[3]], padding=0)
     with pytest.raises(ValueError, match="one token or more"):
         answer_probabilities(model, [[3]], [[], [3]], padding=0)
+
+
+def test_a_full_device_says_what_would_help() -> None:
+    class Full(torch.nn.Module):
+        def forward(self, **batch: torch.Tensor) -> torch.Tensor:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(DeviceOutOfMemory, match="give the stage more of a GPU"):
+        answer_probabilities(Full(), PROMPTS, [[3], [4]], padding=0)
 
 
 @pytest.mark.parametrize("name", ["llama", "bert"])

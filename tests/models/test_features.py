@@ -5,9 +5,11 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from w2s_ray.models.features import extract
+from w2s_ray.models.features import extract, read_features
 from w2s_ray.models.load import load_tokenizer
 from w2s_ray.spec.model import Model
+from w2s_ray.training.errors import DeviceOutOfMemory
+from w2s_ray.training.inputs import TextInputs
 
 LAYERS, WIDTH = 3, 16
 TEXTS = ["one two three four five six", "", "zero", "seven one", "zero zero zero", "two " * 20]
@@ -73,3 +75,17 @@ def test_progress_ends_at_all_texts_and_never_falls(folders: dict[str, Path], mo
 def test_no_depth_is_a_mistake(folders: dict[str, Path]) -> None:
     with pytest.raises(ValueError, match="at least one depth"):
         extract(folders["bert"], Model(source="bert"), [], TEXTS)
+
+
+def test_a_full_device_says_what_would_help(folders: dict[str, Path]) -> None:
+    class Full(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.config = AutoModel.from_pretrained(folders["bert"]).config
+
+        def forward(self, **batch: torch.Tensor) -> torch.Tensor:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    inputs = TextInputs(TEXTS, load_tokenizer(folders["bert"]), 16)
+    with pytest.raises(DeviceOutOfMemory, match="give the stage more of a GPU"):
+        read_features(Full(), inputs, Model(source="bert"), [None])

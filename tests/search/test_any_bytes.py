@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from w2s_ray.methods import Parts
 from w2s_ray.search.folder import UnknownSweepError, journal_path, load_record, load_spec, save_spec
-from w2s_ray.search.journal import StudyDamagedError, open_journal
+from w2s_ray.search.journal import StudyDamagedError, mend_journal, open_journal
 from w2s_ray.search.lease import Holder, SweepInUseError, holder, lease
 from w2s_ray.search.status import status_of
 from w2s_ray.search.study import Outcome, Study
 from w2s_ray.spec import Search, Sweep, replace
 from w2s_ray.spec.budget import Budget
+from w2s_ray.stages.spent import Meter
 from w2s_ray.stages.store import Store
 
 CLEAR = (ValueError, UnknownSweepError)  # SpecError and StudyDamagedError are ValueErrors
@@ -119,6 +120,42 @@ def test_any_bytes_as_the_list_of_studies_give_a_record_or_a_clear_error(
     folder = copied(finished, tmp_path_factory)
     (folder / "study.json").write_bytes(content)
     read_all(folder)
+
+
+LINES = st.one_of(
+    st.binary(max_size=60),
+    JSON.map(lambda value: json.dumps(value).encode()),
+    st.dictionaries(
+        st.sampled_from(["verdict", "again", "error", "time", "address", "cpus", "gpus", "seconds"]), JSON, min_size=3
+    ).map(lambda line: json.dumps(line).encode()),
+)
+
+
+@MANY
+@given(lines=st.lists(LINES, max_size=4), name=st.sampled_from(["failures.jsonl", "spent.jsonl"]))
+def test_any_lines_of_what_a_broker_writes_hide_no_others(
+    finished: Path, tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], name: str
+) -> None:
+    folder = copied(finished, tmp_path_factory)
+    good = {"verdict": "died", "again": True, "address": "a" * 16, "time": 1, "cpus": 2, "gpus": 0, "seconds": 1800}
+    (folder / name).write_bytes(b"\n".join([*lines, json.dumps(good).encode(), b""]))
+    store = Store(folder.parent.parent)
+    if name == "spent.jsonl":
+        assert Meter(store, folder.name).used(0.0).cpu_hours >= 1.0
+    else:
+        found = status_of(load_record(store, load_spec(store, folder.name)))
+        assert found.retried["died"] >= 1
+        assert "stages whose process died" in found.to_text()
+
+
+@pytest.mark.parametrize("value", [5, None, ["stages"], "stages", {"stages": 1}])
+def test_an_altered_line_at_the_end_of_the_journal_does_not_keep_it_from_being_mended(
+    tmp_path: Path, value: object
+) -> None:
+    line = json.dumps({"op_code": 8, "user_attr": value}) + "\n"
+    (tmp_path / "study.journal").write_text(line + '{"torn', encoding="utf-8")
+    mend_journal(tmp_path / "study.journal")
+    assert (tmp_path / "study.journal").read_text(encoding="utf-8") == line
 
 
 @MANY

@@ -219,3 +219,83 @@ def test_a_disk_that_stays_full_is_said_after_the_patience_of_the_spec(sweep: Sw
         run(study, lambda open_trials: 0)
     (small_disk / "ballast").unlink()
     assert trials_in(sweep, small_disk / "sweeps/small/study.journal")
+
+
+PRUNED_STEPS = (1, 2, 4, 8)
+
+
+class Killed(Exception):  # noqa: N818 - it is no error
+    """The driver died."""
+
+
+def student_values(experiment: Experiment) -> dict[int, float]:
+    """A student's curve: later is better, and some parameters are better than others from the first step on."""
+    final = 0.9 - abs(experiment.params["lr"] - 3e-3) * 50 - 0.02 * experiment.params["epochs"]
+    return {step: final - 0.3 / step for step in PRUNED_STEPS}
+
+
+def race(study: Study, deaths: Callable[[], bool]) -> None:
+    """Tries one student after another as a driver does, each from its first validation on; it may die anywhere."""
+    while not study.finished:
+        experiment = study.ask()
+        assert experiment is not None
+        heard: dict[int, float] = {}
+        outcome: Outcome | None = None
+        for step, value in student_values(experiment).items():
+            heard[step] = value
+            is_pruned = study.report(experiment.number, step, value)
+            if deaths():
+                raise Killed
+            if is_pruned:
+                outcome = Outcome("pruned", intermediate=heard)
+                break
+        outcome = outcome or Outcome("complete", {"oracle": heard[8], "weak": heard[8]}, heard)
+        study.tell(experiment.number, outcome)
+        if deaths():
+            raise Killed
+
+
+def raced(sweep: Sweep, place: Place) -> list[tuple[Any, ...]]:
+    return [
+        (number, trial.state, trial.params, trial.value, trial.intermediate_values)
+        for number, trial in trials_in(sweep, place)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["median", "successive-halving"])
+@settings(max_examples=8, deadline=None)
+@given(deaths=st.lists(st.integers(min_value=1, max_value=30), min_size=1, max_size=6))
+def test_a_search_killed_anywhere_prunes_the_same_students_at_the_same_steps(
+    sweep: Sweep, tmp_path_factory: pytest.TempPathFactory, kind: str, deaths: list[int]
+) -> None:
+    """A student that is taken up again reports all its validations again, whatever the study knows of them."""
+    sweep = replace(sweep, pairings=sweep.pairings[:1])
+    sweep = with_search(sweep, parallelism=1, trials=14, sampler="random", pruner={"kind": kind, "startup_trials": 3})
+    folder = tmp_path_factory.mktemp("kills")
+    race(Study(Parts(sweep), folder / "alone"), lambda: False)
+    assert 3 < sum(row[1] == TrialState.PRUNED for row in raced(sweep, folder / "alone")) < 12
+    for death in deaths:
+        left = iter(range(death, 0, -1))
+        with suppress(Killed):
+            race(Study(Parts(sweep), folder / "killed"), lambda left=left: next(left) == 1)  # type: ignore[misc]
+    race(Study(Parts(sweep), folder / "killed"), lambda: False)
+    assert raced(sweep, folder / "killed") == raced(sweep, folder / "alone")
+
+
+def test_a_validation_that_is_reported_again_is_not_judged_again(sweep: Sweep, place: FindPlace) -> None:
+    """Others have become better since; what only now is told of an earlier step is kept, and decides nothing."""
+    sweep = replace(sweep, pairings=sweep.pairings[:1])
+    sweep = with_search(sweep, pruner={"kind": "median", "startup_trials": 1})
+    study = Study(Parts(sweep), place())
+    for _ in range(4):
+        assert study.ask() is not None
+    for step in (2, 4):
+        assert not study.report(3, step, 0.5)
+    for number in range(3):
+        study.tell(number, Outcome("complete", {"oracle": 0.9, "weak": 0.9}, dict.fromkeys(PRUNED_STEPS, 0.9)))
+    assert study.ask() is not None  # the window is full, so the results enter the study
+    study = Study(Parts(sweep), place())
+    adopted = [study.ask(), study.ask()]
+    assert [one.number for one in adopted if one] == [2, 3]
+    assert [study.report(3, step, 0.5) for step in PRUNED_STEPS] == [False, False, False, True]
+    assert dict(study.trials())[3].intermediate_values == dict.fromkeys(PRUNED_STEPS, 0.5)

@@ -3,10 +3,12 @@
 import json
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from w2s_ray.methods import Experiment, Parts, stages_of
@@ -121,6 +123,16 @@ def failures(store: Store, sweep: Sweep) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
+def processes(title: str) -> list[psutil.Process]:
+    """Those of this test's Ray that do what a title says."""
+    found = []
+    for one in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if " ".join(one.cmdline()).startswith(title):
+                found.append(one)
+    return found
+
+
 def test_a_failure_that_passes_is_tried_again_and_kept_on_record(ray: Any, small: Sweep) -> None:
     store, stage = Store(small.store), student(small)
     in_the_way = store.work(stage.address)
@@ -161,25 +173,66 @@ def test_a_failure_that_lasts_ends_after_its_retries_with_its_traceback(ray: Any
     with pytest.raises(OSError, match=stage.address):
         ray.get(start_broker(store, small.name).produce.remote(stage, 0))
     assert [line["again"] for line in failures(store, small)] == [True, False]
-    assert all("in _submit" in line["traceback"] for line in failures(store, small))
+    assert all("in loop" in line["traceback"] for line in failures(store, small))
 
 
 def test_a_process_that_is_killed_costs_no_retry(ray: Any, small: Sweep) -> None:
-    import psutil
-
     small = replace(small, resources=replace(small.resources, default=Resources(retries=0, checkpoint_seconds=0.2)))
     store, stage = Store(small.store), student(small, epochs=4000)
     done = start_broker(store, small.name).produce.remote(stage, 0)
-    label = f"ray::{stage.execution.label}"
-
-    def workers() -> list[psutil.Process]:
-        family = psutil.Process().children(recursive=True)
-        return [one for one in family if " ".join(one.cmdline()).startswith(label)]
-
-    wait_for(lambda: list(store.work(stage.address).glob("checkpoints/*.safetensors")) and workers())
-    workers()[0].kill()
+    title = f"ray::{stage.execution.label}"
+    wait_for(lambda: list(store.work(stage.address).glob("checkpoints/*.safetensors")) and processes(title))
+    processes(title)[0].kill()
     ray.get(done)
     assert [(line["verdict"], line["again"]) for line in failures(store, small)] == [("died", True)]
+
+
+def test_a_driver_that_gives_up_or_leaves_touches_no_training_of_another(ray: Any, small: Sweep) -> None:
+    """Two drivers on one store want one student; the second only waits, gives it up, waits again and is told to end."""
+    quick = replace(small.resources, default=Resources(checkpoint_seconds=0.2))
+    first, second = (replace(small, name=name, resources=quick) for name in ("first", "second"))
+    store, long = Store(small.store), student(first, epochs=10_000)
+    trains, waits = start_broker(store, first.name), start_broker(store, second.name)
+    ray.get([broker.produce.remote(Parts(first).examples, 0) for broker in (trains, waits)])
+    made = trains.produce.remote(long, 0)
+
+    def steps() -> list[int]:
+        return [row["step"] for row in ray.get(trains.progress.remote(long.address, 0))]
+
+    def is_saved() -> bool:
+        return bool(list(store.work(long.address).glob("checkpoints/*.safetensors")))
+
+    def goes_on() -> None:
+        seen = len(steps())
+        assert is_saved(), "its checkpoint is gone"
+        wait_for(lambda: len(steps()) > seen + 20)
+
+    wait_for(lambda: steps() and is_saved())
+    for end in (lambda: waits.release.remote(0), waits.drain.remote):
+        awaited = waits.produce.remote(long, 0)
+        wait_for(lambda: len(processes(f"ray::{long.execution.label}")) == 2)
+        ray.get(end(), timeout=30)
+        with pytest.raises(Exception, match=r"cancel|Cancel"):
+            ray.get(awaited, timeout=30)
+        wait_for(lambda: len(processes(f"ray::{long.execution.label}")) == 1)
+        goes_on()
+    assert failures(store, first) == failures(store, second) == []
+
+    ray.get(trains.drain.remote(), timeout=30)
+    with pytest.raises(Exception, match="stopped on request"):
+        ray.get(made)
+    assert is_saved()
+    known = steps()
+    resumed = start_broker(store, first.name)
+    again = resumed.produce.remote(long, 0)
+    wait_for(lambda: len(ray.get(resumed.progress.remote(long.address, 0))) > len(known) + 20)
+    rows = [row["step"] for row in ray.get(resumed.progress.remote(long.address, 0))]
+    assert rows[: len(known)] == known, "what the study may lack of an interrupted training is told again"
+    assert rows == list(range(rows[0], rows[-1] + 1, rows[0]))
+    ray.get(resumed.release.remote(0))
+    with pytest.raises(Exception, match=r"cancel|Cancel"):
+        ray.get(again, timeout=30)
+    assert not store.work(long.address).exists()
 
 
 def test_a_store_that_is_not_there_is_waited_for_and_the_wait_is_seen(ray: Any, small: Sweep) -> None:

@@ -223,7 +223,7 @@ def test_drafts_of_dead_writers_go_and_those_of_living_ones_stay(fake: FakeStudy
     for path in (dead, alive, elsewhere, old):
         path.mkdir(parents=True)
         (path / "half").write_bytes(bytes(5))
-    for path in (old, old / "half"):
+    for path in (alive, alive / "half", old, old / "half"):  # a long step of a stage touches nothing for a day
         os.utime(path, (0, 0))
     assert {one.path: one.size for one in collect(fake.store, yes=True).garbage} == {dead: 5, old: 5}
     assert sorted(path for path in stages.iterdir()) == sorted([alive, elsewhere])

@@ -13,6 +13,7 @@ from tests.chaos.proxy import dropping
 from w2s_ray.search.lease import SweepInUseError, holder, lease
 from w2s_ray.stages import locks, object_store, objects
 from w2s_ray.stages.carried import CarriedCheckpoints, checkpoints_of
+from w2s_ray.stages.claim import claim, drop_unclaimed
 from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError
 from w2s_ray.stages.integrity import forget_checked
 from w2s_ray.stages.locks import ObjectLock, Owner
@@ -243,17 +244,18 @@ def test_a_damaged_checkpoint_is_passed_over(machines: Machines) -> None:
     assert checkpoints_of(a, ADDRESS, 0).resume() is None
 
 
-def test_a_training_elsewhere_hears_that_it_shall_stop(machines: Machines) -> None:
-    now = [0.0]
-    b = machines.store("b")
-    training = CarriedCheckpoints(b, ADDRESS, b.work(ADDRESS) / "checkpoints", 60, clock=lambda: now[0])
-    machines.store("a").ask_to_stop(ADDRESS)
-    assert not training.stopping()  # a look is a request, so it is made every other second
-    now[0] = 3.0
-    assert training.stopping()
-    machines.store("a").take_back_stop(ADDRESS)
-    now[0] = 6.0
-    assert not training.stopping()
+def test_who_gives_a_stage_up_leaves_the_checkpoint_of_another_machine_that_makes_it(machines: Machines) -> None:
+    a = machines.store("a")
+    with claim(a, ADDRESS):
+        checkpoints_of(a, ADDRESS, 0).save(snapshot(3))
+        b = machines.store("b")
+        b.make()
+        drop_unclaimed(b, ADDRESS)
+        found = checkpoints_of(a, ADDRESS, 0).resume()
+        assert found is not None
+        assert found.step == 3
+    drop_unclaimed(b, ADDRESS)
+    assert [key for key in a.objects.listing(f"work/{ADDRESS}/") if "checkpoint" in key or "claim" in key] == []
 
 
 def lock_of_another_machine(store: ObjectStore, key: str) -> ObjectLock:

@@ -1,6 +1,9 @@
 """What a sweep used is the same sum for the driver that ran it and for one that comes after a kill."""
 
 import json
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +11,7 @@ import pytest
 from w2s_ray.methods import Parts
 from w2s_ray.spec import Resources, Sweep, replace
 from w2s_ray.stages.broker import start_broker
+from w2s_ray.stages.diary import Diary
 from w2s_ray.stages.spent import Meter, began, ended
 from w2s_ray.stages.stage import Stage
 from w2s_ray.stages.store import Store
@@ -34,6 +38,10 @@ def write(store: Store, *lines: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(line) + "\n" for line in lines)
+
+
+def written(store: Store) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (store.sweep_folder("small") / SPENT).read_text("utf-8").splitlines()]
 
 
 def look(store: Store, stage: Stage, *times: float) -> None:
@@ -91,6 +99,46 @@ def test_a_torn_line_says_nothing_and_hides_nothing(store: Store, stage: Stage) 
         file.write("\n")
     write(store, ended(stage, HOUR, HOUR))
     assert meter.used(HOUR).cpu_hours == pytest.approx(12)
+
+
+def test_a_line_that_a_kill_tore_costs_no_line_of_the_next_driver(store: Store, stage: Stage) -> None:
+    store.make()
+    write(store, began(stage, 100.0))
+    with (store.sweep_folder("small") / SPENT).open("a", encoding="utf-8") as file:
+        file.write('{"time": 3')
+    Diary(store, "small").ended(stage, HOUR)
+    assert hours(store) == (6, 1)
+
+
+def test_a_clock_that_is_set_back_takes_back_nothing_that_was_used(
+    store: Store, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.make()
+    diary, now = Diary(store, "small"), time.time()
+    diary.begun(stage)
+    monkeypatch.setattr(time, "time", lambda: now - HOUR)
+    diary.ended(stage, None)
+    assert Meter(store, "small").used(0).cpu_hours == pytest.approx(0, abs=0.01)
+    assert min(line["seconds"] for line in written(store) if "seconds" in line) > 0
+
+
+def test_lines_that_a_full_disk_did_not_take_are_written_once_it_does(
+    disk_of: Callable[[str], Path], stage: Stage
+) -> None:
+    disk = disk_of("64k")
+    store = Store(disk)
+    store.make()
+    diary, filler = Diary(store, "small"), disk / "filler"
+    diary.begun(stage)
+    filler.write_bytes(bytes(60 << 10))
+    for _ in range(30):
+        diary.ended(stage, 1.0)
+        diary.begun(stage)
+    assert (store.sweep_folder("small") / SPENT).read_bytes().endswith(b"\n")
+    assert len(written(store)) < 61
+    filler.unlink()
+    diary.ended(stage, 1.0)
+    assert [line.get("seconds") for line in written(store)] == [None, 1.0] * 31
 
 
 def test_the_broker_writes_what_stages_took_also_where_they_fail(ray: Any, small: Sweep, store: Store) -> None:

@@ -8,7 +8,7 @@ import buckets
 import pytest
 from making import stage_of
 
-from w2s_ray.stages.claim import claim
+from w2s_ray.stages.claim import claim, drop_unclaimed
 from w2s_ray.stages.errors import DamagedStageError, StoreUnavailableError
 from w2s_ray.stages.integrity import forget_checked
 from w2s_ray.stages.object_store import ObjectStore
@@ -121,10 +121,22 @@ def test_a_damaged_file_is_found_and_the_stage_is_made_again(store: Store) -> No
 def test_checkpoints_are_gone_once_the_stage_is_finished(store: Store) -> None:
     stage = stage_of()
     store.work(stage.address).mkdir(parents=True)
-    store.ask_to_stop(stage.address)
     publish(store, stage)
     assert not store.work(stage.address).exists()
     assert store.newest_checkpoint(stage.address) is None
+
+
+def test_what_somebody_makes_is_not_dropped_by_who_gave_it_up(store: Store) -> None:
+    address = stage_of().address
+    store.work(address).mkdir(parents=True)
+    with claim(store, address) as is_held:
+        assert is_held
+        with claim(store, address, wait=False) as is_held_twice:
+            assert not is_held_twice
+        drop_unclaimed(store, address)
+        assert store.work(address).exists()
+    drop_unclaimed(store, address)
+    assert not store.work(address).exists()
 
 
 def test_one_at_a_time_makes_a_stage(store: Store) -> None:

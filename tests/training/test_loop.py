@@ -10,6 +10,7 @@ from w2s_ray.models.head import LinearHead
 from w2s_ray.spec.training import LOSSES, Loss, Training
 from w2s_ray.training.batches import epoch_batches
 from w2s_ray.training.errors import DeviceOutOfMemory, TrainingDiverged
+from w2s_ray.training.evaluate import predict
 from w2s_ray.training.inputs import FeatureInputs
 from w2s_ray.training.loop import Problem, Worker, finetune, seed_everything
 from w2s_ray.training.losses.confidence import confidence_loss
@@ -164,6 +165,10 @@ def test_a_full_device_says_what_to_lower(problem: Problem) -> None:
 
     with pytest.raises(DeviceOutOfMemory, match="set micro_batch below 8"):
         finetune(Full(6, 2), problem, TRAINING, NAIVE, 0)
+    with pytest.raises(DeviceOutOfMemory, match="set micro_batch below 256"):
+        predict(Full(6, 2), problem.validation, 256)
+    with pytest.raises(DeviceOutOfMemory, match="give the stage more of a GPU"):
+        finetune(Full(6, 2), problem, TRAINING, NAIVE, 0, micro_batch=1)
 
 
 @pytest.mark.parametrize("error", [TrainingDiverged(7, 0.1), DeviceOutOfMemory("cuda:0", 32)])

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from w2s_ray.models.load import pretrained_arguments
 from w2s_ray.training.batches import by_tokens
+from w2s_ray.training.device import room_on
 
 _TOKENS = {"cpu": 1024, "cuda": 16_384}
 """Tokens per batch, with padding; each has logits over the whole vocabulary."""
@@ -56,14 +57,19 @@ def answer_probabilities(
         answers: token ids, one or more each.
         padding: any token id; padded places are masked.
         device: where to compute.
+
+    Raises:
+        ValueError: a prompt or an answer is empty.
+        DeviceOutOfMemory: the device has no room for the model, or for a batch.
     """
     if not all(map(len, prompts)) or not all(map(len, answers)):
         raise ValueError("a prompt and an answer have one token or more")
-    model = model.to(device)
     scores = np.empty((len(prompts), len(answers)), dtype=np.float64)
-    for stem in dict.fromkeys(tuple(answer[:-1]) for answer in answers):
-        columns = [number for number, answer in enumerate(answers) if tuple(answer[:-1]) == stem]
-        _score(model, prompts, stem, [answers[number] for number in columns], scores, columns, padding, device)
+    with room_on(device):
+        model = model.to(device)
+        for stem in dict.fromkeys(tuple(answer[:-1]) for answer in answers):
+            columns = [number for number, answer in enumerate(answers) if tuple(answer[:-1]) == stem]
+            _score(model, prompts, stem, [answers[number] for number in columns], scores, columns, padding, device)
     raised = np.exp(scores - scores.max(axis=1, keepdims=True))
     probabilities: NDArray[np.float32] = (raised / raised.sum(axis=1, keepdims=True)).astype(np.float32)
     return probabilities

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from w2s_ray.models.load import Cut, load_backbone, load_tokenizer, width_of
 from w2s_ray.models.pooling import pool
 from w2s_ray.training.batches import by_tokens
+from w2s_ray.training.device import room_on
 from w2s_ray.training.inputs import TextInputs
 
 _TOKENS = {"cpu": 1024, "cuda": 32_768}
@@ -47,6 +48,7 @@ def extract(
 
     Raises:
         ValueError: a depth that the model does not have, or what `load_backbone` refuses.
+        DeviceOutOfMemory: the device has no room for the model, or for a batch.
     """
     if not depths:
         raise ValueError("depths must name at least one depth")
@@ -65,13 +67,16 @@ def read_features(
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[int | None, NDArray[np.float32]]:
     """Returns what `extract` does, of a network that is at hand, whatever its weights; depth None is its own end."""
-    backbone = backbone.to(device)
+    with room_on(device):
+        backbone = backbone.to(device)
     lengths = inputs.lengths
     assert lengths is not None
     features = {depth: np.empty((len(inputs), width_of(backbone)), dtype=np.float32) for depth in depths}
     done = 0
     for rows in by_tokens(lengths, _TOKENS[torch.device(device).type]):
-        for depth, pooled in _pooled(backbone, inputs.batch(rows, device), features, model.pooling, precision).items():
+        with room_on(device):
+            states = _pooled(backbone, inputs.batch(rows, device), features, model.pooling, precision)
+        for depth, pooled in states.items():
             features[depth][rows] = pooled.float().cpu().numpy()
         done += len(rows)
         on_progress(done, len(inputs))

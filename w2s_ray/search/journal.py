@@ -8,7 +8,6 @@ study then goes on from the state before. A last line that was cut short is no l
 
 import contextlib
 import errno
-import io
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 
-from w2s_ray.files import from_json
+from w2s_ray.files import from_json, write_all
 from w2s_ray.stages.errors import StoreUnavailableError
 
 LAST_ASKED = "stages"
@@ -72,7 +71,7 @@ class JournalFile(BaseJournalBackend):
         with self._path.open("ab", buffering=0) as file:
             before = file.tell()
             try:
-                _write_all(file, lines.encode())
+                write_all(file, lines.encode())
                 if not self._together:
                     os.fsync(file.fileno())
             except OSError:
@@ -154,17 +153,14 @@ def _half_asked(whole: bytes) -> int:
             return len(whole)  # altered: whoever opens it says so
         if not isinstance(entry, dict):
             return len(whole)
-        if entry.get("op_code") == _SET_USER_ATTRIBUTE and LAST_ASKED in entry.get("user_attr", ()):
+        attributes = entry.get("user_attr")
+        named = attributes if isinstance(attributes, dict) else ()
+        if entry.get("op_code") == _SET_USER_ATTRIBUTE and LAST_ASKED in named:
             return len(whole)
         if entry.get("op_code") == _CREATE_TRIAL:
             return begins
         after = begins
     return len(whole)
-
-
-def _write_all(file: io.RawIOBase, content: bytes) -> None:
-    while content:
-        content = content[file.write(content) or 0 :]
 
 
 def _damage(path: Path, line: int, why: str) -> str:

@@ -111,7 +111,7 @@ def status_of(record: SweepRecord) -> Status:
         failed=tuple(trial for trial in record.trials if trial.error),
         to_confirm=tuple((trial, record.confirmation(trial)) for trial in record.to_confirm()),
         fresh_seeds=record.sweep.fresh_seeds,
-        retried=Counter(str(line["verdict"]) for line in _tries(record) if line["again"]),
+        retried=Counter(str(line["verdict"]) for line in _tries(record) if line.get("again")),
         budget=_budget(record),
     )
 
@@ -178,12 +178,12 @@ def _failures(trials: Iterable[TrialRecord]) -> Iterator[str]:
 
 
 def _tries(record: SweepRecord) -> Iterator[dict[str, Any]]:
-    """Yields the lines of failures.jsonl; one that a kill tore says nothing."""
+    """Yields the lines of failures.jsonl that tell an end of `_ENDS`, as one that a kill or a disk spoilt does not."""
     path = record.store.sweep_folder(record.sweep.name) / FAILURES
     for line in path.read_bytes().splitlines() if path.is_file() else ():
         with suppress(ValueError):
             found = from_json(line)
-            if isinstance(found, dict) and {"verdict", "again"} <= set(found):
+            if isinstance(found, dict) and str(found.get("verdict")) in _ENDS:
                 yield found
 
 

@@ -12,6 +12,7 @@ number and parameters.
 A changed spec begins new Optuna studies (`naming`), seeded with the compatible trials of the old ones (`seeding`).
 """
 
+import copy
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -36,6 +37,7 @@ from w2s_ray.search.storage import open_to_read, writing_errors
 from w2s_ray.spec import Pairing
 
 _SEEDS = "seeds"
+_PRUNED_AT = "pruned at"  # attribute of a trial: the step at which the pruner gave it up
 EARLY = "early"  # attribute of an open trial: the outcome whose turn has not come
 
 
@@ -157,13 +159,22 @@ class Study:
         return experiment_of(self.sweep, number, self._kept.patiently(lambda: self._frozen(number)))
 
     def report(self, number: int, step: int, value: float) -> bool:
-        """Writes an intermediate value; returns whether the trial should be pruned."""
+        """Writes an intermediate value; returns whether the trial should be pruned.
+
+        A trial that is taken up again reports again. What its values meant was decided when they first came, and it
+        ends where it would have, whatever became of the other trials since.
+        """
 
         def write() -> bool:
             trial, there = self._open_trial(number), self._frozen(number)
-            if there.state not in FINISHED and step not in there.intermediate_values:
+            known, ends_at = there.intermediate_values, there.user_attrs.get(_PRUNED_AT)
+            if there.state not in FINISHED and step not in known:
+                # Decided and kept before the value is: a driver may die in between, and what is known is decided.
+                if ends_at is None and step > max(known, default=-1) and self._falls_behind(number, step, value):
+                    ends_at = step
+                    trial.set_user_attr(_PRUNED_AT, step)
                 trial.report(value, step)
-            return trial.should_prune()
+            return ends_at is not None and (step >= ends_at or ends_at in known)
 
         return self._kept.durably(write)
 
@@ -252,6 +263,12 @@ class Study:
 
     def _open_trial(self, number: int) -> optuna.Trial:
         return optuna.Trial(self._study(number), self._known_id(number))
+
+    def _falls_behind(self, number: int, step: int, value: float) -> bool:
+        """Asks the pruner about a trial with one more value, which is not in the study yet."""
+        study, trial = self._study(number), copy.copy(self._frozen(number))
+        trial.intermediate_values = {**trial.intermediate_values, step: value}
+        return bool(study.pruner.prune(study, trial))
 
     def _experiment(self, number: int) -> Experiment:
         """Asks Optuna for trial `number`, or takes it up where it was left: asked and not told."""

@@ -19,7 +19,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from w2s_ray.redacting import redact_output
 from w2s_ray.spec import replace as changed
-from w2s_ray.stages.attempts import Attempts, explained, reason_of
+from w2s_ray.stages.attempts import Attempts, explained, innermost, reason_of
+from w2s_ray.stages.claim import drop_unclaimed
 from w2s_ray.stages.devices import NodeKinds, with_gpus
 from w2s_ray.stages.diary import Diary
 from w2s_ray.stages.errors import MissingStageError, cause_of
@@ -57,9 +58,10 @@ class Broker:
         self._pending: dict[str, tuple[asyncio.Future[None], str]] = {}
         # Those of them that Ray has, with their task, or that look how wide they can be.
         self._tasks: dict[str, tuple[Stage, Any]] = {}
+        self._stops: dict[str, asyncio.Event] = {}  # of those tasks: whether they are to save and end, or are over
         self._places = Places(self._ask_to_stop)
         self._wanted: dict[str, set[int]] = defaultdict(set)  # the trials that wait for a stage
-        self._progress: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self._progress: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)  # rows by step
         self._judged: set[int] = set()  # open trials that hand in their outcome
         self._turns = asyncio.Condition()  # told whenever a trial was added to them, or has ended
         self._draining = False
@@ -134,9 +136,13 @@ class Broker:
                 await self._try(batch)
             except Exception as error:
                 pause = attempts.pause_after(error, self._store.newest_checkpoint(stage.address))
+                if isinstance(innermost(error), TaskCancelledError):
+                    pause = 0.0  # nobody wanted it, but by now somebody may
                 is_over = pause is None or self._draining or stage.address not in self._wanted
                 if not self._draining:  # then it was asked for
                     self._diary.failed(stage, error, again=not is_over)
+                    if self._is_given_up(stage):
+                        drop_unclaimed(self._store, stage.address)
                 if is_over:
                     meant = explained(error, stage.execution.label)
                     if meant is error:
@@ -150,10 +156,13 @@ class Broker:
     async def _try(self, batch: list[Stage]) -> None:
         if self._draining:
             raise RuntimeError(f"{batch[0].execution.label} is not started, since the sweep is being stopped")
+        if self._is_given_up(batch[0]):
+            raise TaskCancelledError
         wanted, batch = batch[0], await self._in_its_width([with_gpus(one, self._kinds) for one in batch])
         task = self._submit(batch)
         self._waiting.pop(batch[0].address, None)
         self._tasks[batch[0].address] = (batch[0], task)
+        self._stops[batch[0].address] = asyncio.Event()
         worked: float | None = None
         growth = asyncio.ensure_future(self._grow(batch[0], wanted.execution.resources.workers))
         try:
@@ -164,7 +173,11 @@ class Broker:
         finally:
             growth.cancel()
             del self._tasks[batch[0].address]
+            self._stops.pop(batch[0].address).set()  # for a process that is not heard of, and may be at work
             self._diary.ended(batch[0], worked)
+
+    def _is_given_up(self, stage: Stage) -> bool:
+        return stage.execution.private and stage.address not in self._wanted
 
     async def _in_its_width(self, batch: list[Stage]) -> list[Stage]:
         """Returns a batch with as many workers as there is room for now, where it may have fewer than it asks for."""
@@ -193,7 +206,6 @@ class Broker:
 
     def _submit(self, batch: list[Stage]) -> Any:
         self._diary.started(batch)
-        self._store.take_back_stop(batch[0].address)
         resources = batch[0].execution.resources
         # The workers of a group bring their resources; the task that leads them takes none.
         place = place_of(resources) if resources.workers == 1 else {"num_cpus": 0}
@@ -210,25 +222,33 @@ class Broker:
         """Takes the news that a worker of a group begins."""
         self._places.joined(address, node)
 
+    async def stopping(self, address: str) -> None:
+        """Returns once the training of a stage that runs now is to save and end."""
+        if address in self._stops:
+            await self._stops[address].wait()
+
     async def note(self, address: str, row: dict[str, Any]) -> None:
-        """Takes a row of a running stage's learning curve."""
-        self._progress[address].append(row)
+        """Takes a row of a running stage's learning curve; a training that goes on tells them all again."""
+        self._progress[address].setdefault(int(row["step"]), row)
 
     async def progress(self, address: str, after: int) -> list[dict[str, Any]]:
         """Returns the rows of a stage's learning curve that are known by now, from the steps beyond `after`."""
         # Asked again and again while the stage is made, and a look into a bucket is a request.
         stored = None if address in self._pending else self._store.read(address)
         try:
-            rows = stored.curve() if stored else self._progress[address]
+            rows = stored.curve() if stored else [row for _, row in sorted(self._progress[address].items())]
         except MissingStageError:
             rows = []  # found damaged and put aside; whoever wants the stage asks for it again
         return [row for row in rows if row["step"] > after]
 
     async def drain(self) -> None:
-        """Asks every training to save a checkpoint and end, and returns when all have; other stages are cancelled."""
+        """Asks every training to save a checkpoint and end, and returns when all have.
+
+        Other stages are cancelled, and trainings that wait for a place, or for another driver that makes the same.
+        """
         self._draining = True
         for stage, task in list(self._tasks.values()):
-            if isinstance(task, asyncio.Future) or not self._ask_to_stop(stage.address):
+            if not (self._places.has_joined(stage.address) and self._ask_to_stop(stage.address)):
                 _cancel(task)
         while self._tasks:
             await asyncio.sleep(0.1)
@@ -255,7 +275,7 @@ class Broker:
         stage, _ = self._tasks[address]
         if not isinstance(stage.settings, Finetune):
             return False
-        self._store.ask_to_stop(address)
+        self._stops[address].set()
         return True
 
     async def release(self, trial: int) -> None:
@@ -269,7 +289,6 @@ class Broker:
             stage, task = self._tasks.get(address, (None, None))
             if stage is not None and stage.execution.private:
                 _cancel(task)
-                self._store.drop_work(address)
         async with self._turns:
             self._turns.notify_all()
 

@@ -18,9 +18,7 @@ from w2s_ray.stages.object_store import CHECKPOINT, ObjectStore, work_key
 from w2s_ray.stages.store import Store
 from w2s_ray.stages.usage import USAGE
 from w2s_ray.training.checkpoints import Checkpoints, Snapshot, step_of
-from w2s_ray.training.errors import STOP
 
-_STOP_SECONDS = 2.0  # between two looks for the wish to stop, which is a request
 _TAG = ".tag"
 
 
@@ -61,7 +59,6 @@ class CarriedCheckpoints(Checkpoints):
     ) -> None:
         super().__init__(folder, seconds, clock)
         self._objects, self._address = store.objects, address
-        self._asked = clock()
 
     def save(self, snapshot: Snapshot) -> Path:
         """Writes `snapshot` here and in the bucket. Raises StoreUnavailableError if it cannot be sent."""
@@ -83,13 +80,6 @@ class CarriedCheckpoints(Checkpoints):
             self._bring()
             found = super().resume()
         return found
-
-    def stopping(self) -> bool:
-        """Says whether the training was asked to end."""
-        if self._clock() - self._asked < _STOP_SECONDS:
-            return False
-        self._asked = self._clock()
-        return self._objects.head(work_key(self._address, STOP)) is not None
 
     def _bring(self) -> None:
         """Has the bucket's checkpoint in the folder, and no other; with one that comes just now, what was used."""

@@ -172,8 +172,9 @@ def _drafts(store: Store) -> Iterator[Garbage]:
         match = _DRAFT.fullmatch(path.name)
         if match is None:
             continue
-        if match["pid"] and match["system"] == system_id() and not is_alive(int(match["pid"])):
-            yield _garbage("draft", path, "its writer is gone")
+        if match["pid"] and match["system"] == system_id():  # a living one may touch nothing for days
+            if not is_alive(int(match["pid"])):
+                yield _garbage("draft", path, "its writer is gone")
         elif time.time() - _newest(path) > _DAY:
             yield _garbage("draft", path, "untouched for a day")
 

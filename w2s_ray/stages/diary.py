@@ -10,6 +10,7 @@ from typing import Any
 
 from ray.exceptions import TaskCancelledError
 
+from w2s_ray.files import append_whole
 from w2s_ray.stages.attempts import innermost, reason_of, traceback_of, verdict_on
 from w2s_ray.stages.errors import StoreUnavailableError, store_errors
 from w2s_ray.stages.nodes import NodeLostError
@@ -29,7 +30,7 @@ class Diary:
 
     def __init__(self, store: Store, sweep: str) -> None:
         self._store, self._sweep = store, sweep
-        self._begun: dict[str, float] = {}  # stages that work, with the seconds since the epoch
+        self._begun: dict[str, float] = {}  # stages that work, since when by a clock that only rises
         self._unwritten: list[Line] = []  # of what was spent
 
     def started(self, batch: list[Stage]) -> None:
@@ -39,15 +40,15 @@ class Diary:
 
     def begun(self, stage: Stage) -> None:
         """Writes that a stage's work begins."""
-        self._begun[stage.address] = time.time()
-        self._spend(began(stage, self._begun[stage.address]))
+        self._begun[stage.address] = time.monotonic()
+        self._spend(began(stage, time.time()))
 
     def ended(self, stage: Stage, worked: float | None) -> None:
         """Writes what a try took: `worked` seconds as it says itself, or, where it failed, since its work began."""
-        now, since = time.time(), self._begun.pop(stage.address, None)
-        seconds = now - since if worked is None and since is not None else worked
+        since = self._begun.pop(stage.address, None)
+        seconds = time.monotonic() - since if worked is None and since is not None else worked
         if seconds:
-            self._spend(ended(stage, now, seconds))
+            self._spend(ended(stage, time.time(), seconds))
 
     def failed(self, stage: Stage, error: Exception, *, again: bool) -> None:
         """Writes why a try failed, unless that was asked for, or is no fault of the stage's."""
@@ -72,5 +73,4 @@ class Diary:
         self._store.must_exist(f"writing {name}")
         with store_errors(self._store.root, f"writing {name}"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(line) + "\n" for line in lines)
+            append_whole(path, "".join(json.dumps(line) + "\n" for line in lines).encode())

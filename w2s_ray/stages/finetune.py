@@ -33,9 +33,10 @@ from w2s_ray.stages.network import network_and_inputs, with_labels
 from w2s_ray.stages.stage import Finetune, Stage, origin_of
 from w2s_ray.stages.store import Store
 from w2s_ray.training.checkpoints import Row
+from w2s_ray.training.device import room_on
 from w2s_ray.training.evaluate import predict
 from w2s_ray.training.inputs import Inputs, SomeInputs
-from w2s_ray.training.loop import Problem, Worker, finetune, seed_everything, silent
+from w2s_ray.training.loop import Problem, Worker, finetune, never, seed_everything, silent
 from w2s_ray.training.probes import fit_probe
 from w2s_ray.training.weights import chosen_row
 
@@ -67,7 +68,13 @@ class Trained:
         save_file(self.weights, folder / WEIGHTS)
 
 
-def train_stage(stage: Stage, store: Store, worker: Worker, report: Callable[[dict[str, Any]], None]) -> Trained | None:
+def train_stage(
+    stage: Stage,
+    store: Store,
+    worker: Worker,
+    report: Callable[[dict[str, Any]], None],
+    stopping: Callable[[], bool] = never,
+) -> Trained | None:
     """Trains one model. Worker 0 returns it, any other None.
 
     Args:
@@ -75,6 +82,7 @@ def train_stage(stage: Stage, store: Store, worker: Worker, report: Callable[[di
         store: where they are, and where its checkpoints go.
         worker: which part of the global batch this process trains on, and where.
         report: called with each row of the learning curve, by every worker.
+        stopping: asked by worker 0 whether to save a checkpoint and end; not by what is made in one step.
     """
     start = time.monotonic()
     settings = stage.settings
@@ -84,7 +92,8 @@ def train_stage(stage: Stage, store: Store, worker: Worker, report: Callable[[di
     seed_everything(settings.seed)
     labels, judges = _labels(stage, settings, store, examples)
     network, inputs_of = network_and_inputs(stage, settings, store, examples, labels)
-    network.to(worker.device)
+    with room_on(worker.device):
+        network.to(worker.device)
     problem = Problem(
         _taught(inputs_of(settings.half), labels, examples, settings), labels, inputs_of("validation"), judges
     )
@@ -102,6 +111,7 @@ def train_stage(stage: Stage, store: Store, worker: Worker, report: Callable[[di
             micro_batch=resources.micro_batch,
             checkpoints=checkpoints,
             report=report,
+            stopping=stopping,
         )
     if worker.rank != 0:
         return None

@@ -107,6 +107,10 @@ class Places:
         if address in self._tries:
             self._tries[address].workers.append(node)
 
+    def has_joined(self, address: str) -> bool:
+        """Whether a worker of a stage works; before, its task waits for a place, or for another that makes the same."""
+        return address in self._tries and bool(self._tries[address].workers)
+
     async def all_joined(self, address: str, count: int) -> None:
         """Returns once so many workers of a stage work."""
         while address not in self._tries or len(self._tries[address].workers) < count:

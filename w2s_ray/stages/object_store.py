@@ -2,7 +2,7 @@
 
     stages/<address>/stage.json       written last: with it the stage is there, before it is not
     stages/<address>/<attempt>/...    the files of the writer that stage.json names
-    work/<address>/...                the newest checkpoint of an unfinished stage, its claim, and the wish to stop
+    work/<address>/...                the newest checkpoint of an unfinished stage, and its claim
     aside/<address>-*.json            what stage.json said of stages that were found damaged
     sweeps/<name>/...                 spec, lines and report of a sweep; its study is in a database
 
@@ -34,7 +34,6 @@ from w2s_ray.stages.record import RECORD, DamageError, StageRecord
 from w2s_ray.stages.store import Store, StoredStage
 from w2s_ray.stages.sweep_files import SweepFiles
 from w2s_ray.stages.usage import USAGE, Look, parse_usage
-from w2s_ray.training.errors import STOP
 
 CHECKPOINT = "checkpoint.safetensors"
 _MEETINGS: dict[str, float] = {}  # URI to when this process last saw that the store is there
@@ -193,7 +192,7 @@ class ObjectStore(Store):
     def drop_work(self, address: str) -> None:
         """Removes the checkpoint of a stage, here and in the bucket, and all else of its work but its claim."""
         super().drop_work(address)
-        self.objects.delete(*(work_key(address, name) for name in (CHECKPOINT, USAGE, STOP)))
+        self.objects.delete(*(work_key(address, name) for name in (CHECKPOINT, USAGE)))
 
     def newest_checkpoint(self, address: str) -> str | None:
         """Returns what tells the newest checkpoint of a stage from those before it; None if there is none."""
@@ -205,15 +204,6 @@ class ObjectStore(Store):
         here = super().usage(address)
         content = None if here else self.objects.get(work_key(address, USAGE))
         return parse_usage(content.decode(errors="replace")) if content else here
-
-    def ask_to_stop(self, address: str) -> None:
-        """Asks a stage's training, on whatever machine, to save and end."""
-        self.objects.put(work_key(address, STOP), b"")
-
-    def take_back_stop(self, address: str) -> None:
-        """Lets a stage's training run on that a driver before this one asked to end."""
-        super().take_back_stop(address)
-        self.objects.delete(work_key(address, STOP))
 
     def sweeps_with(self, name: str) -> list[str]:
         """Returns the names of the sweeps' folders that hold a file called `name`."""

@@ -28,6 +28,7 @@ from w2s_ray.stages.errors import (
 )
 from w2s_ray.stages.open import open_store
 from w2s_ray.stages.stage import ExtractFeatures, Hint, LoadExamples, Prompt, Relabel, Stage
+from w2s_ray.stages.stopping import stop_request
 from w2s_ray.stages.store import Store
 from w2s_ray.stages.usage import USAGE, Usage, read_usage
 
@@ -236,7 +237,7 @@ def _loop(stage: Stage, store: Store, publish: Callable[["Trained"], None], brok
         from ray.train import get_context
 
         from w2s_ray.stages.finetune import train_stage
-        from w2s_ray.training.loop import Worker
+        from w2s_ray.training.loop import Worker, never
 
         context = get_context()
         worker = Worker(context.get_world_rank(), context.get_world_size(), _device(stage))
@@ -252,7 +253,8 @@ def _loop(stage: Stage, store: Store, publish: Callable[["Trained"], None], brok
             store.must_exist(doing)
             if worker.rank == 0:
                 store.work(stage.address).mkdir(parents=True, exist_ok=True)
-            trained = train_stage(stage, store, worker, report)
+            stopping = never if worker.rank else stop_request(broker, stage.address)
+            trained = train_stage(stage, store, worker, report, stopping)
             if trained is not None:
                 usage.look()
                 publish(trained)

@@ -35,7 +35,6 @@ from w2s_ray.stages.integrity import check_file, check_stage, put_aside, read_re
 from w2s_ray.stages.record import RECORD, DamageError, StageRecord
 from w2s_ray.stages.stage import Stage
 from w2s_ray.stages.usage import USAGE, Look, read_usage
-from w2s_ray.training.errors import STOP
 
 __all__ = ["Draft", "StageRecord", "Store", "StoredStage"]
 
@@ -201,16 +200,6 @@ class Store:
     def usage(self, address: str) -> list[Look]:
         """Returns what the processes of an unfinished stage used, as far as it was kept."""
         return read_usage(self.work(address) / USAGE)
-
-    def ask_to_stop(self, address: str) -> None:
-        """Asks a stage's training, wherever it runs, to save and end at its next step."""
-        stop = self.work(address) / STOP
-        stop.parent.mkdir(parents=True, exist_ok=True)
-        stop.touch()
-
-    def take_back_stop(self, address: str) -> None:
-        """Lets a stage's training run on that a driver before this one asked to end."""
-        (self.work(address) / STOP).unlink(missing_ok=True)
 
     def sweeps(self) -> list[str]:
         """Returns the names of the sweeps that have a spec here."""

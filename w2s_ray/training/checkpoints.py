@@ -23,11 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from w2s_ray.training.errors import STOP
-
 Row = dict[str, float | int]
-
-_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -57,27 +53,17 @@ class Checkpoints:
         folder: made when the first one is saved.
         seconds: between two checkpoints, and before the first, so that a short training saves none.
         clock: seconds that only rise.
-
-    A file `stop` beside the folder asks the training to save and end at its next step.
     """
 
     def __init__(self, folder: Path, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.folder = folder
         self._seconds = seconds
         self._clock = clock
-        self._last = self._looked = clock()
-        self._stop = folder.with_name(STOP)
+        self._last = clock()
 
     def due(self) -> bool:
         """Says whether it is time to save."""
         return self._clock() - self._last >= self._seconds
-
-    def stopping(self) -> bool:
-        """Says whether the training was asked to end; looks every half second, since a look costs more than a step."""
-        if self._clock() - self._looked < _LOOK_SECONDS:
-            return False
-        self._looked = self._clock()
-        return self._stop.exists()
 
     def save(self, snapshot: Snapshot) -> Path:
         """Writes `snapshot`, then deletes all others. Returns its path."""

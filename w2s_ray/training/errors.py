@@ -1,8 +1,5 @@
 """How a training ends before its last step. All are picklable, since they cross processes."""
 
-STOP = "stop"
-"""Name of the file beside a training's checkpoints that asks it to save one and end."""
-
 
 class TrainingDiverged(ValueError):  # noqa: N818 - the name says what happened
     """The loss or the gradient is no longer a number; `step` counts from 1."""
@@ -17,7 +14,7 @@ class TrainingDiverged(ValueError):  # noqa: N818 - the name says what happened
 
 
 class DeviceOutOfMemory(RuntimeError):  # noqa: N818 - the name says what happened
-    """The device cannot hold a forward and backward pass over `examples` examples."""
+    """The device cannot hold a pass over `examples` examples; 0: over what no setting makes smaller."""
 
     def __init__(self, device: str, examples: int) -> None:
         super().__init__(device, examples)
@@ -25,10 +22,13 @@ class DeviceOutOfMemory(RuntimeError):  # noqa: N818 - the name says what happen
         self.examples = examples
 
     def __str__(self) -> str:
-        return (
-            f"{self.device} ran out of memory with {self.examples} examples per forward pass; "
-            f"set micro_batch below {self.examples} (results do not depend on it)"
-        )
+        if self.examples > 1:
+            passes = f" with {self.examples} examples per forward pass"
+            remedy = f"set micro_batch below {self.examples} (results do not depend on it)"
+        else:
+            passes = ""
+            remedy = "in resources, give the stage more of a GPU (gpus), one with more memory (accelerator), or none"
+        return f"{self.device} ran out of memory{passes}; {remedy}"
 
 
 class PeerLost(RuntimeError):  # noqa: N818 - the name says what happened

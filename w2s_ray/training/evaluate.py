@@ -8,16 +8,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from w2s_ray.training.batches import by_length
+from w2s_ray.training.device import room_on
 from w2s_ray.training.inputs import Inputs, Rows
 
 
 def predict(
     network: nn.Module, inputs: Inputs, batch_size: int, device: str = "cpu", precision: str = "float32"
 ) -> NDArray[np.float32]:
-    """Returns class probabilities of shape (n, classes), in the order of `inputs`. `network` moves to `device`."""
-    network = network.to(device).eval()
+    """Returns class probabilities of shape (n, classes), in the order of `inputs`. `network` moves to `device`.
+
+    Raises:
+        DeviceOutOfMemory: lower `batch_size`.
+    """
     batches = by_length(inputs.lengths, len(inputs), batch_size)
-    parts = [(rows, p.cpu().numpy()) for rows, p in passes(network, inputs, batches, device, precision)]
+    with room_on(device, batch_size):
+        network = network.to(device).eval()
+        parts = [(rows, p.cpu().numpy()) for rows, p in passes(network, inputs, batches, device, precision)]
     if not parts:
         raise ValueError("there are no inputs to predict")
     probabilities = np.empty((len(inputs), parts[0][1].shape[1]), dtype=np.float32)

@@ -23,6 +23,7 @@ from w2s_ray.labels import Labels
 from w2s_ray.spec.training import Loss, Training
 from w2s_ray.training.batches import cut, epoch_batches, share
 from w2s_ray.training.checkpoints import Checkpoints, Row, Snapshot, load_optimizer, optimizer_tensors
+from w2s_ray.training.device import room_on
 from w2s_ray.training.dropout import kept_of
 from w2s_ray.training.errors import DeviceOutOfMemory, TrainingDiverged, TrainingStopped
 from w2s_ray.training.evaluate import logits_of
@@ -86,6 +87,11 @@ def silent(row: Row) -> None:
     """Takes a row that nobody wants to see."""
 
 
+def never() -> bool:
+    """Lets a training run to its end."""
+    return False
+
+
 def finetune(
     network: nn.Module,
     problem: Problem,
@@ -96,6 +102,7 @@ def finetune(
     micro_batch: int | None = None,
     checkpoints: Checkpoints | None = None,
     report: Callable[[Row], None] = silent,
+    stopping: Callable[[], bool] = never,
 ) -> list[Row]:
     """Trains `network` in place and returns its learning curve.
 
@@ -109,11 +116,13 @@ def finetune(
         worker: which of how many; with several, all call this and worker 0's initial weights count.
         micro_batch: examples per forward pass of one worker; None takes its whole share at once.
         checkpoints: resumed from if there are any. Worker 0 writes, all read. None at the end.
-        report: called on every worker with each new row; what it raises ends the training.
+        report: called on every worker with each row; what it raises ends the training. The rows of a checkpoint come
+            first, since whoever heard of them may have forgotten.
+        stopping: whether to save and end; worker 0 asks after each step, if there are checkpoints, and so ends for all.
 
     Returns:
         A row every `eval_every` steps and after the last: `step` (from 1), `epoch` (passes made), `lr`, `alpha`,
-        `train_loss` (mean since the row before), and a column per judge. Resumed rows are in it, reported only once.
+        `train_loss` (mean since the row before), and a column per judge. Resumed rows are in it.
         `network` has the weights of `chosen_row(curve, training.select)`.
 
     Raises:
@@ -121,12 +130,9 @@ def finetune(
         TrainingStopped: it was asked to end, and saved a checkpoint.
         DeviceOutOfMemory: lower `micro_batch`.
     """
-    try:
+    with room_on(worker.device, min(micro_batch or training.batch_size, math.ceil(training.batch_size / worker.size))):
         run = _Run(network, problem, training, loss, seed, worker, micro_batch)
-        return run.train(checkpoints, report)
-    except torch.OutOfMemoryError as error:
-        examples = min(micro_batch or training.batch_size, math.ceil(training.batch_size / worker.size))
-        raise DeviceOutOfMemory(worker.device, examples) from error
+        return run.train(checkpoints, report, stopping)
 
 
 class _Run:
@@ -156,8 +162,12 @@ class _Run:
         self.steps = self.per_epoch * training.epochs
         self.epoch, self.batches = -1, list[Rows]()
 
-    def train(self, checkpoints: Checkpoints | None, report: Callable[[Row], None]) -> list[Row]:
+    def train(
+        self, checkpoints: Checkpoints | None, report: Callable[[Row], None], stopping: Callable[[], bool]
+    ) -> list[Row]:
         first, curve, (total, count) = self.resume(checkpoints)
+        for row in curve:
+            report(dict(row))
         for step in range(first, self.steps):
             total, count, done = total + self.step(step), count + 1, step + 1
             if done % self.training.eval_every == 0 or done == self.steps:
@@ -167,12 +177,12 @@ class _Run:
                 total, count = 0.0, 0
                 report(dict(curve[-1]))
             if checkpoints and self.worker.rank == 0 and done < self.steps:
-                stopping = checkpoints.stopping()
-                if stopping or checkpoints.due():
+                ends = stopping()
+                if ends or checkpoints.due():
                     moments = optimizer_tensors(self.optimizer)
                     weights = self.network.state_dict()
                     checkpoints.save(Snapshot(done, weights, moments, curve, (total, count), self.memory()))
-                if stopping:
+                if ends:
                     raise TrainingStopped(done)
         self.average.settle()
         self.best.settle()
