@@ -12,11 +12,12 @@ number and parameters.
 A changed spec begins new Optuna studies (`naming`), seeded with the compatible trials of the old ones (`seeding`).
 """
 
+import copy
 import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import optuna
 from optuna.samplers import RandomSampler
@@ -26,7 +27,7 @@ from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.methods.experiment import default_params
 from w2s_ray.search.confirmation import Confirmation, confirmations_in
 from w2s_ray.search.durable import DurableStudies
-from w2s_ray.search.journal import LAST_ASKED
+from w2s_ray.search.journal import LAST_ASKED, PRUNED_AT
 from w2s_ray.search.naming import comparable_prefix, save_names, study_names
 from w2s_ray.search.place import Place, folder_of
 from w2s_ray.search.reading import FINISHED, comparable_studies, experiment_of, numbered
@@ -83,7 +84,7 @@ class Study:
         self.is_new, self.seeded, self.left_aside = False, 0, 0
         names, search = study_names(parts), parts.sweep.search
         patience = parts.sweep.resources.store_patience
-        self._kept = DurableStudies(place, pruner_for(search.pruner), patience, be_sure)
+        self._kept = DurableStudies(place, partial(pruner_for, search.pruner), patience, be_sure)
         with writing_errors(place):
             with self._kept.opened.together():
                 for name, pairing in zip(names, parts.sweep.pairings, strict=True):
@@ -157,13 +158,22 @@ class Study:
         return experiment_of(self.sweep, number, self._kept.patiently(lambda: self._frozen(number)))
 
     def report(self, number: int, step: int, value: float) -> bool:
-        """Writes an intermediate value; returns whether the trial should be pruned."""
+        """Writes an intermediate value; returns whether the trial should be pruned.
+
+        What was decided at a step stays so: a resumed student says all its values again, and the pruner would now
+        decide with what other trials have told since, or in the belief that the trial passed the step.
+        """
 
         def write() -> bool:
-            trial, there = self._open_trial(number), self._frozen(number)
-            if there.state not in FINISHED and step not in there.intermediate_values:
-                trial.report(value, step)
-            return trial.should_prune()
+            trial, there = self._open_trial(number), copy.copy(self._frozen(number))
+            if there.state in FINISHED or step in there.intermediate_values:
+                return PRUNED_AT in there.user_attrs
+            there.intermediate_values = {**there.intermediate_values, step: value}
+            is_pruned = trial.study.pruner.prune(trial.study, there)
+            if is_pruned:
+                trial.set_user_attr(PRUNED_AT, step)
+            trial.report(value, step)  # last: a step that is in the study was decided
+            return is_pruned
 
         return self._kept.durably(write)
 
