@@ -15,9 +15,10 @@ from w2s_ray.search.lease import Holder, SweepInUseError, holder, lease
 from w2s_ray.search.status import status_of
 from w2s_ray.search.study import Outcome, Study
 from w2s_ray.spec import Search, Sweep, replace
+from w2s_ray.stages.errors import StoreUnavailableError
 from w2s_ray.stages.store import Store
 
-CLEAR = (ValueError, UnknownSweepError)  # SpecError and StudyDamagedError are ValueErrors
+CLEAR = (ValueError, UnknownSweepError, StoreUnavailableError)  # SpecError and StudyDamagedError are ValueErrors
 FILES = ("study.journal", "study.json", "sweep.yaml")
 MANY = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 

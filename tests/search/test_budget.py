@@ -10,7 +10,6 @@ import pytest
 from w2s_ray.methods import Parts
 from w2s_ray.search.budget import Allowance, account
 from w2s_ray.search.folder import journal_path, load_record
-from w2s_ray.search.naming import save_names, study_names
 from w2s_ray.search.status import status_of
 from w2s_ray.search.study import Outcome, Study
 from w2s_ray.spec import Sweep
@@ -134,7 +133,6 @@ def test_results_that_came_early_are_shown_and_asked_for_again(sweep: Sweep, tmp
     for number in (1, 2, 3):
         study.tell(number, DONE)
     study.show_early()
-    save_names(store.sweep_folder(sweep.name), study_names(Parts(sweep)))
     record = load_record(store, sweep, live=False)
     assert [trial.state for trial in record.trials] == ["interrupted", "complete", "complete", "complete"]
     assert dict(record.trials[1].values) == {"oracle": 0.7, "weak": 0.8}

@@ -38,7 +38,6 @@ from w2s_ray.search.resuming import resume_command
 from w2s_ray.search.sending import sent
 from w2s_ray.search.session import ray_session
 from w2s_ray.search.signals import orderly_interrupts
-from w2s_ray.search.storage import must_answer
 from w2s_ray.search.study import Outcome, Study
 from w2s_ray.search.watch import watched
 from w2s_ray.spec import Sweep
@@ -91,15 +90,8 @@ def run(
     parts, store = Parts(sweep), open_store(sweep.store)
     stopping = "[yellow]stopping[/yellow]: saving checkpoints; again to stop now"
     with orderly_interrupts(lambda: progress.say(stopping)), lease(store, sweep.name, take_over=take_over) as be_sure:
-        with store_errors(store.root, "opening the study"):
-            must_suit(store, sweep)
-            must_answer(study_place(store, sweep.name, sweep.search.storage))
-            save_spec(store, sweep)
-            remember(store)
-            shutil.rmtree(_scratch(store, sweep.name), ignore_errors=True)  # of a driver that was killed
-            study = _open_study(parts, store, progress, warm_start, be_sure)
-            store.send_sweep(sweep.name)  # what finds the study again is known before anything is in it
-            live = LiveRecord(study, store)
+        study = _begin(parts, store, progress, warm_start, be_sure)
+        live = LiveRecord(study, store)
         progress.plan(make_plan(sweep, store))
         allowance = _allowance(sweep, store, study)
         with sent(store, sweep.name), _tracking(sweep, store) as tracker:
@@ -112,6 +104,20 @@ def run(
             _make_missing(parts, record, progress)
             tracker.close(record, write_report(record, store.sweep_folder(sweep.name) / "report"))
         return record
+
+
+def _begin(
+    parts: Parts, store: Store, progress: Progress, warm_start: str | None, be_sure: Callable[[], None]
+) -> Study:
+    """Opens the study, then keeps the spec: what refuses the run leaves the sweep as it was, and a kill whole."""
+    sweep = parts.sweep
+    with store_errors(store.root, "opening the study"):
+        must_suit(store, sweep)
+        study = _open_study(parts, store, progress, warm_start, be_sure)
+        save_spec(store, sweep)
+        remember(store)
+        shutil.rmtree(_scratch(store, sweep.name), ignore_errors=True)  # of a driver that was killed
+    return study
 
 
 def _open_study(

@@ -89,8 +89,9 @@ class JournalFile(BaseJournalBackend):
             yield
         finally:
             self._together = False
-            with self._path.open("ab") as file:
-                os.fsync(file.fileno())
+            if self._is_there():
+                with self._path.open("r+b") as file:
+                    os.fsync(file.fileno())
 
     def _is_there(self) -> bool:
         """Raises StoreUnavailableError if the file was there and is not any more: a new one would forget everything."""

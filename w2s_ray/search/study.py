@@ -33,8 +33,8 @@ from w2s_ray.search.place import Place, folder_of
 from w2s_ray.search.reading import FINISHED, comparable_studies, experiment_of, numbered
 from w2s_ray.search.samplers import pruner_for, sampler_for, suggest_all
 from w2s_ray.search.seeding import Proposal, seeds_for
-from w2s_ray.search.storage import open_to_read, writing_errors
-from w2s_ray.spec import Pairing
+from w2s_ray.search.storage import OpenStudies, open_to_read, writing_errors
+from w2s_ray.spec import Pairing, yaml
 
 _SEEDS = "seeds"
 EARLY = "early"  # attribute of an open trial: the outcome whose turn has not come
@@ -62,6 +62,9 @@ class Outcome:
 class Study:
     """Asks and tells in the order that makes a search reproducible.
 
+    Attributes:
+        names: of its Optuna studies.
+
     Args:
         parts: of the sweep that is searched.
         place: of the study; made if missing.
@@ -82,17 +85,18 @@ class Study:
     ) -> None:
         self.sweep, self._parts = parts.sweep, parts
         self.is_new, self.seeded, self.left_aside = False, 0, 0
-        names, search = study_names(parts), parts.sweep.search
+        self.names, search = study_names(parts), parts.sweep.search
+        other = (open_to_read(warm_start[0]), warm_start[1]) if warm_start else None  # may refuse: before any write
         patience = parts.sweep.resources.store_patience
         self._kept = DurableStudies(place, partial(pruner_for, search.pruner), patience, be_sure)
         with writing_errors(place):
             with self._kept.opened.together():
-                for name, pairing in zip(names, parts.sweep.pairings, strict=True):
-                    self._open_study(name, pairing, warm_start)
+                for name, pairing in zip(self.names, parts.sweep.pairings, strict=True):
+                    self._open_study(name, pairing, other)
             self._seeds: list[list[Proposal]] = [study.user_attrs[_SEEDS] for study in self._kept.studies]
             self._asked, self._told = self._counts()
             self._adopted = [number for number in range(self._told, self._asked) if not self._is_told(number)]
-        save_names(folder_of(place), names)
+        save_names(folder_of(place), self.names, yaml.dump(self.sweep).encode())
         self._outcomes: dict[int, Outcome] = {}
 
     @property
@@ -219,13 +223,12 @@ class Study:
 
     # Optuna's side.
 
-    def _open_study(self, name: str, pairing: Pairing, warm_start: tuple[Place, str] | None) -> None:
+    def _open_study(self, name: str, pairing: Pairing, warm_start: tuple[OpenStudies | None, str] | None) -> None:
         study = self._kept.load_or_make(name)
         if _SEEDS not in study.user_attrs:
             older = comparable_studies(self._kept.opened, comparable_prefix(self._parts, pairing), name)
             if warm_start is not None:
-                place, other_name = warm_start
-                other = open_to_read(place)
+                other, other_name = warm_start
                 prefix = comparable_prefix(self._parts, pairing, other_name)
                 older += comparable_studies(other, prefix, name) if other else []
             seeds = seeds_for(self._parts, pairing, older)
