@@ -199,3 +199,16 @@ def test_a_journal_that_vanishes_in_mid_run_is_waited_for_and_not_begun_anew(six
     asked = study.ask()
     assert asked is not None
     assert asked.number == 6
+
+
+def test_a_warm_start_that_comes_too_late_is_said(six: Sweep) -> None:
+    begin(replace(six, name="other"))
+    said = Said()
+    begin(six, "other", said)
+    assert said.lines == ["small goes on with its own study; --warm-start is for new ones, and other is not read"]
+
+
+def test_trials_that_a_change_leaves_aside_are_counted(six: Sweep) -> None:
+    said = Said()
+    begin(replace(six, seeds=(5, 6)), progress=said)
+    assert "0 finished trials mean the same in it and come first, 6 do not" in said.lines[0]

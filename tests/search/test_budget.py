@@ -1,5 +1,6 @@
 """A budget says no in time, and says of a sweep's trials which are left out."""
 
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -10,11 +11,13 @@ import pytest
 from w2s_ray.methods import Parts
 from w2s_ray.search.budget import Allowance, account
 from w2s_ray.search.folder import journal_path, load_record
+from w2s_ray.search.searcher import StudySearcher
 from w2s_ray.search.status import status_of
 from w2s_ray.search.study import Outcome, Study
+from w2s_ray.search.trial import OUTCOME
 from w2s_ray.spec import Sweep
 from w2s_ray.spec.budget import Budget, deadline_after
-from w2s_ray.stages.spent import Used
+from w2s_ray.stages.spent import Meter, Used
 from w2s_ray.stages.store import Store
 
 START = datetime(2027, 1, 31, 12, tzinfo=timezone.utc)
@@ -147,3 +150,17 @@ def test_status_says_how_much_of_a_budget_is_used(sweep: Sweep, tmp_path: Path) 
     store = Store(tmp_path / "store")
     assert "budget  0 of 3 CPU-hours used" in status_of(load_record(store, budgeted)).to_text()
     assert "budget" not in status_of(load_record(store, sweep)).to_text()
+
+
+def test_a_search_that_gives_up_after_failures_shows_them_all(sweep: Sweep, tmp_path: Path) -> None:
+    """Three of four open trials fail before the first one ends: their turn never comes."""
+    store = Store(tmp_path / "store")
+    study = Study(Parts(sweep), journal_path(store, sweep.name))
+    searcher = StudySearcher(study, lambda number, outcome: None, 3, Allowance(None, Meter(store, "small"), 0.0, 0))
+    for trial_id in "abcd":
+        assert searcher.suggest(trial_id)
+    failed = {OUTCOME: json.dumps({"state": "failed", "error": "NaN", "traceback": "File 1"})}
+    for trial_id in "bcd":
+        searcher.on_trial_complete(trial_id, failed)
+    assert searcher.gave_up == "3 trials failed in a row, the last with NaN"
+    assert not searcher.is_cut_off, "so the driver shows what came early"

@@ -85,7 +85,7 @@ def test_a_search_killed_anywhere_ends_with_the_same_study(
     for stop_after in kills:
         run(Study(Parts(sweep), folder / "killed" / "journal"), lambda trials: dice.randrange(len(trials)), stop_after)
     run(Study(Parts(sweep), folder / "killed" / "journal"), lambda trials: dice.randrange(len(trials)))
-    assert proposals(sweep, folder / "killed" / "journal") == proposals(sweep, folder / "alone")
+    assert proposals(sweep, folder / "killed" / "journal") == proposals(sweep, folder / "alone" / "journal")
 
 
 def test_the_first_trials_of_each_pairing_are_the_plain_defaults_of_each_method(sweep: Sweep, place: FindPlace) -> None:

@@ -132,6 +132,10 @@ def _open_study(
     if isinstance(place, Path) and study_url(sweep.search.storage):
         progress.say(f"the study stays in the journal it began in; {ENVIRONMENT} and search.storage are for new ones")
     study = Study(parts, place, other, be_sure)
+    if warm_start and not study.is_new:
+        progress.say(
+            f"{sweep.name} goes on with its own study; --warm-start is for new ones, and {warm_start} is not read"
+        )
     if study.is_new and (had_one or other):
         progress.say(
             f"the spec begins a new study: {study.seeded} finished trials mean the same in it and come first, "
@@ -219,7 +223,7 @@ def _search(
                     gc.collect()  # Tune leaves circles, which Python looks for ever more seldom as memory grows
                 if study.finished and not searcher.gave_up:
                     confirm(live, study, broker, progress)
-            if not searcher.gave_up:
+            if not searcher.is_cut_off:
                 study.show_early()
         except KeyboardInterrupt:
             with contextlib.suppress(ray.exceptions.RayError):

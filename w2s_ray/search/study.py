@@ -235,7 +235,14 @@ class Study:
             study.set_user_attr(_SEEDS, list(seeds.proposals))
             self.is_new = True
             self.seeded += len(seeds.proposals)
-            self.left_aside += seeds.left_aside
+            self.left_aside += seeds.left_aside + self._incomparable(pairing, older, name)
+
+    def _incomparable(self, pairing: Pairing, comparable: list[optuna.Study], name: str) -> int:
+        """Returns how many trials of the pairing are finished whose task, baselines, seeds or objective were others."""
+        known = {study.study_name for study in comparable}
+        of_pairing = comparable_studies(self._kept.opened, f"{self.sweep.name}/{pairing.name}", name)
+        others = [study for study in of_pairing if study.study_name not in known]
+        return sum(len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) for study in others)
 
     @cached_property
     def _methods(self) -> tuple[str, ...]:
