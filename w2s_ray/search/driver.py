@@ -23,7 +23,7 @@ from w2s_ray.methods import Experiment, Parts, plan_stages, stages_of
 from w2s_ray.report import write_report
 from w2s_ray.search.budget import Allowance
 from w2s_ray.search.fitting import fitted_to_this_machine, with_absolute_paths
-from w2s_ray.search.folder import LiveRecord, load_record, save_spec, study_place
+from w2s_ray.search.folder import LiveRecord, load_record, load_spec, save_spec, study_place
 from w2s_ray.search.fresh_seeds import confirm, unconfirmed
 from w2s_ray.search.in_bucket import must_suit
 from w2s_ray.search.known_stores import remember
@@ -138,10 +138,20 @@ def _open_study(
         )
     if study.is_new and (had_one or other):
         progress.say(
-            f"the spec begins a new study: {study.seeded} finished trials mean the same in it and come first, "
-            f"{study.left_aside} do not and stay aside with the old one"
+            f"the spec begins a new study{_why(store, sweep)}: {study.seeded} finished trials mean the same in it and "
+            f"come first, {study.left_aside} do not and stay aside with the old one"
         )
     return study
+
+
+def _why(store: Store, sweep: Sweep) -> str:
+    """Returns which parts of the spec that is still kept are others in the new one; empty where there is none."""
+    with contextlib.suppress(ValueError, LookupError):
+        old = load_spec(store, sweep.name)
+        searched = ("task", "models", "pairings", "methods", "space", "seeds", "objective")
+        changed = [part for part in searched if getattr(old, part) != getattr(sweep, part)]
+        return f", since {' and '.join(changed) or 'a file that it names'} changed"
+    return ""
 
 
 def _allowance(sweep: Sweep, store: Store, study: Study) -> Allowance:
