@@ -33,7 +33,7 @@ def resume(store_folder: Path, trials: int) -> None:
     with step("imports"):
         from w2s_ray.methods import Parts
         from w2s_ray.search import driver
-        from w2s_ray.search.folder import load_spec, save_spec
+        from w2s_ray.search.folder import load_spec
         from w2s_ray.search.lease import lease
         from w2s_ray.search.plan import make_plan
         from w2s_ray.search.progress import Progress
@@ -44,10 +44,9 @@ def resume(store_folder: Path, trials: int) -> None:
         with step("spec"):
             sweep = load_spec(store, "trivial")
             sweep = replace(sweep, search=replace(sweep.search, trials=trials + 100))
-            save_spec(store, sweep)
         parts = Parts(sweep)
         with step("open the study"):
-            study = driver._open_study(parts, store, Progress(), None)
+            study = driver._begin(parts, store, Progress(), None, lambda: None)
         with step("plan"):
             make_plan(sweep, store)
         with step("assets that are missing"):

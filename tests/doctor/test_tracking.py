@@ -56,7 +56,7 @@ def test_a_damaged_study_is_a_problem_with_its_line(request_: Request, small: Sw
     path = journal_path(Store(small.store), small.name)
     path.parent.mkdir(parents=True)
     path.write_text("no journal\n")
-    save_names(path.parent, ("any",))
+    save_names(path.parent, ("any",), b"")
     (found,) = study(request_)
     assert found.state == "problem"
     assert "study.journal:1" in found.says

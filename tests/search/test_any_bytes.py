@@ -16,10 +16,11 @@ from w2s_ray.search.status import status_of
 from w2s_ray.search.study import Outcome, Study
 from w2s_ray.spec import Search, Sweep, replace
 from w2s_ray.spec.budget import Budget
+from w2s_ray.stages.errors import StoreUnavailableError
 from w2s_ray.stages.spent import Meter
 from w2s_ray.stages.store import Store
 
-CLEAR = (ValueError, UnknownSweepError)  # SpecError and StudyDamagedError are ValueErrors
+CLEAR = (ValueError, UnknownSweepError, StoreUnavailableError)  # SpecError and StudyDamagedError are ValueErrors
 FILES = ("study.journal", "study.json", "sweep.yaml", "failures.jsonl", "spent.jsonl")
 DEEP = b"[" * 100_000
 TRIES = [{"time": 3.0, "address": f"a{n}", "verdict": "lost", "again": True, "error": "gone"} for n in range(3)]

@@ -1,5 +1,6 @@
 """A budget says no in time, and says of a sweep's trials which are left out."""
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +14,13 @@ from w2s_ray.methods import Parts
 from w2s_ray.search.budget import Allowance, account
 from w2s_ray.search.driver import run
 from w2s_ray.search.folder import journal_path, load_record, save_spec
-from w2s_ray.search.naming import save_names, study_names
+from w2s_ray.search.searcher import StudySearcher
 from w2s_ray.search.status import status_of
 from w2s_ray.search.study import Outcome, Study
+from w2s_ray.search.trial import OUTCOME
 from w2s_ray.spec import Sweep, replace
 from w2s_ray.spec.budget import Budget, deadline_after
-from w2s_ray.stages.spent import Used
+from w2s_ray.stages.spent import Meter, Used
 from w2s_ray.stages.store import Store
 
 START = datetime(2027, 1, 31, 12, tzinfo=timezone.utc)
@@ -171,7 +173,6 @@ def test_results_that_came_early_are_shown_and_asked_for_again(sweep: Sweep, tmp
     for number in (1, 2, 3):
         study.tell(number, DONE)
     study.show_early()
-    save_names(store.sweep_folder(sweep.name), study_names(Parts(sweep)))
     record = load_record(store, sweep, live=False)
     assert [trial.state for trial in record.trials] == ["interrupted", "complete", "complete", "complete"]
     assert dict(record.trials[1].values) == {"oracle": 0.7, "weak": 0.8}
@@ -186,3 +187,17 @@ def test_status_says_how_much_of_a_budget_is_used(sweep: Sweep, tmp_path: Path) 
     store = Store(tmp_path / "store")
     assert "budget  0 of 3 CPU-hours used" in status_of(load_record(store, budgeted)).to_text()
     assert "budget" not in status_of(load_record(store, sweep)).to_text()
+
+
+def test_a_search_that_gives_up_after_failures_shows_them_all(sweep: Sweep, tmp_path: Path) -> None:
+    """Three of four open trials fail before the first one ends: their turn never comes."""
+    store = Store(tmp_path / "store")
+    study = Study(Parts(sweep), journal_path(store, sweep.name))
+    searcher = StudySearcher(study, lambda number, outcome: None, 3, Allowance(None, Meter(store, "small"), 0.0, 0))
+    for trial_id in "abcd":
+        assert searcher.suggest(trial_id)
+    failed = {OUTCOME: json.dumps({"state": "failed", "error": "NaN", "traceback": "File 1"})}
+    for trial_id in "bcd":
+        searcher.on_trial_complete(trial_id, failed)
+    assert searcher.gave_up == "3 trials failed in a row, the last with NaN"
+    assert not searcher.is_cut_off, "so the driver shows what came early"

@@ -79,7 +79,7 @@ def test_trials_that_cannot_be_compared_are_kept_aside(one_at_a_time: Sweep, cha
         "objective": {"objective": "weak"},
     }
     study = Study(Parts(replace(one_at_a_time, **changes[change])), place())
-    assert (study.is_new, study.seeded) == (True, 0)
+    assert (study.is_new, study.seeded, study.left_aside) == (True, 0, 20)
     assert Study(Parts(one_at_a_time), place()).finished
 
 

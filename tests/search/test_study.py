@@ -65,14 +65,14 @@ def test_the_order_in_which_trials_end_does_not_change_what_is_proposed(
     sweep: Sweep, sampler: str, tmp_path: Path
 ) -> None:
     sweep = with_search(sweep, sampler=sampler)
-    run(Study(Parts(sweep), tmp_path / "in-order"), lambda trials: 0)
-    run(Study(Parts(sweep), tmp_path / "in-reverse"), lambda trials: -1)
+    run(Study(Parts(sweep), tmp_path / "in-order" / "journal"), lambda trials: 0)
+    run(Study(Parts(sweep), tmp_path / "in-reverse" / "journal"), lambda trials: -1)
     dice = random.Random(0)
-    run(Study(Parts(sweep), tmp_path / "at-random"), lambda trials: dice.randrange(len(trials)))
-    first = proposals(sweep, tmp_path / "in-order")
+    run(Study(Parts(sweep), tmp_path / "at-random" / "journal"), lambda trials: dice.randrange(len(trials)))
+    first = proposals(sweep, tmp_path / "in-order" / "journal")
     assert len(first) == 20
-    assert proposals(sweep, tmp_path / "in-reverse") == first
-    assert proposals(sweep, tmp_path / "at-random") == first
+    assert proposals(sweep, tmp_path / "in-reverse" / "journal") == first
+    assert proposals(sweep, tmp_path / "at-random" / "journal") == first
 
 
 @settings(max_examples=10, deadline=None)
@@ -81,11 +81,11 @@ def test_a_search_killed_anywhere_ends_with_the_same_study(
     sweep: Sweep, tmp_path_factory: pytest.TempPathFactory, kills: list[int], dice: random.Random
 ) -> None:
     folder = tmp_path_factory.mktemp("kills")
-    run(Study(Parts(sweep), folder / "alone"), lambda trials: 0)
+    run(Study(Parts(sweep), folder / "alone" / "journal"), lambda trials: 0)
     for stop_after in kills:
-        run(Study(Parts(sweep), folder / "killed"), lambda trials: dice.randrange(len(trials)), stop_after)
-    run(Study(Parts(sweep), folder / "killed"), lambda trials: dice.randrange(len(trials)))
-    assert proposals(sweep, folder / "killed") == proposals(sweep, folder / "alone")
+        run(Study(Parts(sweep), folder / "killed" / "journal"), lambda trials: dice.randrange(len(trials)), stop_after)
+    run(Study(Parts(sweep), folder / "killed" / "journal"), lambda trials: dice.randrange(len(trials)))
+    assert proposals(sweep, folder / "killed" / "journal") == proposals(sweep, folder / "alone" / "journal")
 
 
 def test_the_first_trials_of_each_pairing_are_the_plain_defaults_of_each_method(sweep: Sweep, place: FindPlace) -> None:

@@ -24,7 +24,7 @@ from w2s_ray.methods import Experiment, Parts, plan_stages, stages_of
 from w2s_ray.report import write_report
 from w2s_ray.search.budget import Allowance
 from w2s_ray.search.fitting import fitted_to_this_machine, with_absolute_paths, without_place
-from w2s_ray.search.folder import LiveRecord, load_record, save_spec, study_place
+from w2s_ray.search.folder import LiveRecord, load_record, load_spec, save_spec, study_place
 from w2s_ray.search.fresh_seeds import confirm, unconfirmed
 from w2s_ray.search.in_bucket import must_suit
 from w2s_ray.search.known_stores import remember
@@ -40,7 +40,6 @@ from w2s_ray.search.resuming import resume_command
 from w2s_ray.search.sending import sent
 from w2s_ray.search.session import ray_session
 from w2s_ray.search.signals import orderly_interrupts
-from w2s_ray.search.storage import must_answer
 from w2s_ray.search.study import Outcome, Study
 from w2s_ray.search.watch import watched
 from w2s_ray.spec import Sweep
@@ -93,15 +92,8 @@ def run(
     parts, store = Parts(sweep), open_store(sweep.store)
     stopping = "[yellow]stopping[/yellow]: saving checkpoints; again to stop now"
     with orderly_interrupts(lambda: progress.say(stopping)), lease(store, sweep.name, take_over=take_over) as be_sure:
-        with store_errors(store.root, "opening the study"):
-            must_suit(store, sweep)
-            must_answer(study_place(store, sweep.name, sweep.search.storage))
-            save_spec(store, sweep)
-            remember(store)
-            shutil.rmtree(_scratch(store, sweep.name), ignore_errors=True)  # of a driver that was killed
-            study = _open_study(parts, store, progress, warm_start, be_sure)
-            store.send_sweep(sweep.name)  # what finds the study again is known before anything is in it
-            live = LiveRecord(study, store)
+        study = _begin(parts, store, progress, warm_start, be_sure)
+        live = LiveRecord(study, store)
         progress.plan(make_plan(sweep, store))
         allowance = _allowance(sweep, store, study)
         with sent(store, sweep.name), _tracking(sweep, store) as tracker:
@@ -116,6 +108,20 @@ def run(
         return record
 
 
+def _begin(
+    parts: Parts, store: Store, progress: Progress, warm_start: str | None, be_sure: Callable[[], None]
+) -> Study:
+    """Opens the study, then keeps the spec: what refuses the run leaves the sweep as it was, and a kill whole."""
+    sweep = parts.sweep
+    with store_errors(store.root, "opening the study"):
+        must_suit(store, sweep)
+        study = _open_study(parts, store, progress, warm_start, be_sure)
+        save_spec(store, sweep)
+        remember(store)
+        shutil.rmtree(_scratch(store, sweep.name), ignore_errors=True)  # of a driver that was killed
+    return study
+
+
 def _open_study(
     parts: Parts, store: Store, progress: Progress, warm_start: str | None, be_sure: Callable[[], None]
 ) -> Study:
@@ -128,12 +134,26 @@ def _open_study(
     if isinstance(place, Path) and study_url(sweep.search.storage):
         progress.say(f"the study stays in the journal it began in; {ENVIRONMENT} and search.storage are for new ones")
     study = Study(parts, place, other, be_sure)
+    if warm_start and not study.is_new:
+        progress.say(
+            f"{sweep.name} goes on with its own study; --warm-start is for new ones, and {warm_start} is not read"
+        )
     if study.is_new and (had_one or other):
         progress.say(
-            f"the spec begins a new study: {study.seeded} finished trials mean the same in it and come first, "
-            f"{study.left_aside} do not and stay aside with the old one"
+            f"the spec begins a new study{_why(store, sweep)}: {study.seeded} finished trials mean the same in it and "
+            f"come first, {study.left_aside} do not and stay aside with the old one"
         )
     return study
+
+
+def _why(store: Store, sweep: Sweep) -> str:
+    """Returns which parts of the spec that is still kept are others in the new one; empty where there is none."""
+    with contextlib.suppress(ValueError, LookupError):
+        old = load_spec(store, sweep.name)
+        searched = ("task", "models", "pairings", "methods", "space", "seeds", "objective")
+        changed = [part for part in searched if getattr(old, part) != getattr(sweep, part)]
+        return f", since {' and '.join(changed) or 'a file that it names'} changed"
+    return ""
 
 
 def _allowance(sweep: Sweep, store: Store, study: Study) -> Allowance:
@@ -214,7 +234,7 @@ def _search(
                     gc.collect()  # Tune leaves circles, which Python looks for ever more seldom as memory grows
                 if study.finished and not searcher.gave_up:
                     confirm(live, study, broker, progress)
-            if not searcher.gave_up:
+            if not searcher.is_cut_off:
                 study.show_early()
         except KeyboardInterrupt:
             with contextlib.suppress(ray.exceptions.RayError):

@@ -23,7 +23,7 @@ class DurableStudies:
 
     Args:
         place: of the study; made if missing.
-        pruner: of every Optuna study.
+        pruner: returns that of the Optuna study of a name.
         patience: seconds that a failure may last.
         be_sure: called before each write; returns once the sweep is surely still this driver's.
 
@@ -36,7 +36,9 @@ class DurableStudies:
         StudyDamagedError, ValueError: what is there cannot be read, or is not the sweep's.
     """
 
-    def __init__(self, place: Place, pruner: BasePruner, patience: float, be_sure: Callable[[], None]) -> None:
+    def __init__(
+        self, place: Place, pruner: Callable[[str], BasePruner], patience: float, be_sure: Callable[[], None]
+    ) -> None:
         self.opened = open_to_write(place)
         self.studies: list[optuna.Study] = []
         self._place = self.opened.place
@@ -46,7 +48,7 @@ class DurableStudies:
 
     def load_or_make(self, name: str) -> optuna.Study:
         """Returns an Optuna study, which is made if it is missing."""
-        study = self.opened.load_or_make(name, pruner=self._pruner)
+        study = self.opened.load_or_make(name, pruner=self._pruner(name))
         self.studies.append(study)
         self._names.append(name)
         return study
@@ -87,5 +89,5 @@ class DurableStudies:
     def _reopen(self) -> None:
         """Forgets what a failed write left half done, on the disk and in memory."""
         self.opened = open_to_write(self._place)
-        self.studies = [self.opened.load(name, pruner=self._pruner) for name in self._names]
+        self.studies = [self.opened.load(name, pruner=self._pruner(name)) for name in self._names]
         self._broken = False

@@ -10,11 +10,11 @@ from optuna.trial import FrozenTrial, TrialState
 from w2s_ray.files import from_json, write_whole
 from w2s_ray.methods import Experiment
 from w2s_ray.search.confirmation import Confirmation, confirmations_in
-from w2s_ray.search.naming import load_names
+from w2s_ray.search.naming import SPEC, load_names
 from w2s_ray.search.place import Place, find_database, load_database
 from w2s_ray.search.reading import FINISHED, experiment_of, numbered, read_studies
 from w2s_ray.search.record import COMPLETE, FAILED, INTERRUPTED, PRUNED, RUNNING, SweepRecord, TrialRecord
-from w2s_ray.search.storage import reading_errors
+from w2s_ray.search.storage import must_hold, reading_errors
 from w2s_ray.search.study import EARLY, Study
 from w2s_ray.spec import Sweep, yaml
 from w2s_ray.stages.fingerprint import address_of
@@ -49,7 +49,7 @@ def study_place(store: Store, name: str, storage: str | None = None) -> Place:
         ValueError: what the folder keeps was altered.
     """
     journal, folder = journal_path(store, name), store.sweep_folder(name)
-    if load_database(folder) is None and journal.exists():  # a study stays where it began
+    if load_database(folder) is None and (journal.exists() or load_names(folder)):  # a study stays where it began
         return journal
     return find_database(folder, storage) or journal
 
@@ -57,8 +57,9 @@ def study_place(store: Store, name: str, storage: str | None = None) -> Place:
 def save_spec(store: Store, sweep: Sweep) -> None:
     """Keeps the spec with the study, so that `w2s resume NAME` needs no file; makes the store if it is missing."""
     store.make()
-    path = store.sweep_folder(sweep.name) / "sweep.yaml"
+    path = store.sweep_folder(sweep.name) / SPEC
     path.parent.mkdir(parents=True, exist_ok=True)
+    store.send_sweep(sweep.name)  # what finds its study is known before the spec is
     write_whole(path, yaml.dump(sweep).encode())
     store.send_sweep(sweep.name)
 
@@ -66,7 +67,7 @@ def save_spec(store: Store, sweep: Sweep) -> None:
 def load_spec(store: Store, name: str) -> Sweep:
     """Returns the spec kept with the study. Raises UnknownSweepError if there is none."""
     store.fetch_sweep(name)
-    path = store.sweep_folder(name) / "sweep.yaml"
+    path = store.sweep_folder(name) / SPEC
     if not path.is_file():
         known = ", ".join(store.sweeps()) or "none"
         raise UnknownSweepError(f"no sweep {name!r} in {store.uri}; there: {known}. Is --store right?")
@@ -80,8 +81,15 @@ def load_record(store: Store, sweep: Sweep, *, live: bool = True) -> SweepRecord
         store: where the sweep lives.
         sweep: its spec.
         live: False once no driver works on it: trials still open are then `interrupted`.
+
+    Raises:
+        StoreUnavailableError: the study is gone, or its database away.
+        ValueError: what is there cannot be read.
     """
-    record = read_record(store, sweep, load_names(store.sweep_folder(sweep.name)))
+    names = load_names(store.sweep_folder(sweep.name))
+    record = read_record(store, sweep, names)
+    if not record.trials:
+        must_hold(study_place(store, sweep.name), names)
     if live:
         return record
     trials = tuple(replace(one, state=INTERRUPTED) if one.state == RUNNING else one for one in record.trials)
@@ -107,7 +115,7 @@ class LiveRecord:
 
     def __init__(self, study: Study, store: Store) -> None:
         self._study, self._store = study, store
-        self._fingerprint = address_of(load_names(store.sweep_folder(study.sweep.name)))[:16]
+        self._fingerprint = address_of(study.names)[:16]
         self._ended: dict[int, TrialRecord] = {}
 
     def now(self) -> SweepRecord:

@@ -24,7 +24,10 @@ from w2s_ray.stages.errors import StoreUnavailableError
 LAST_ASKED = "stages"
 """The attribute of a trial that is written last when it is asked."""
 
-_CREATE_TRIAL, _SET_USER_ATTRIBUTE = 4, 8  # op_code of Optuna's journal
+PRUNED_AT = "pruned_at"
+"""The attribute of a trial that the pruner stops: at which step. The value of that step is written after it."""
+
+_CREATE_TRIAL, _SET_USER_ATTRIBUTE, _SET_SYSTEM_ATTRIBUTE = 4, 8, 9  # op_code of Optuna's journal
 
 
 class StudyDamagedError(ValueError):
@@ -86,8 +89,9 @@ class JournalFile(BaseJournalBackend):
             yield
         finally:
             self._together = False
-            with self._path.open("ab") as file:
-                os.fsync(file.fileno())
+            if self._is_there():
+                with self._path.open("r+b") as file:
+                    os.fsync(file.fileno())
 
     def _is_there(self) -> bool:
         """Raises StoreUnavailableError if the file was there and is not any more: a new one would forget everything."""
@@ -127,40 +131,51 @@ def damage_named(path: Path, line: Callable[[], int]) -> Iterator[None]:
 
 
 def mend_journal(path: Path) -> None:
-    """Cuts off what a dying writer did not finish: a last line, and a trial that was only half asked.
+    """Cuts off what a dying writer did not finish: a last line, a pruner's decision, a trial that was only half asked.
 
     What was drawn for the first half of a trial's parameters is lost with the writer, and the rest would be drawn
-    otherwise than an uninterrupted search would have; so the trial is asked again from its beginning.
+    otherwise than an uninterrupted search would have; so the trial is asked again from its beginning. A pruner writes
+    what it compares before the value that it was asked about, and would take that for the next step's.
     """
     if not path.exists():
         return
     with path.open("r+b") as file:
         content = file.read()
         whole = content[: content.rfind(b"\n") + 1]
-        end = _half_asked(whole)
+        end = _half_done(whole)
         if end < len(content):
             file.truncate(end)
 
 
-def _half_asked(whole: bytes) -> int:
-    """Returns where the last trial begins if it was not asked to its end, else the length of it all."""
-    after = len(whole)
+def _half_done(whole: bytes) -> int:
+    """Returns where what was not written to its end begins, a trial or a decision; else the length of it all."""
+    end = after = len(whole)
     for line in reversed(whole.splitlines(keepends=True)):
         begins = after - len(line)
         try:
             entry = from_json(line)
         except ValueError:
-            return len(whole)  # altered: whoever opens it says so
+            return end  # altered: whoever opens it says so
         if not isinstance(entry, dict):
-            return len(whole)
-        attributes = entry.get("user_attr")
-        named = attributes if isinstance(attributes, dict) else ()
-        if entry.get("op_code") == _SET_USER_ATTRIBUTE and LAST_ASKED in named:
-            return len(whole)
+            return end
+        if _is_of_a_decision(entry) and after == end:
+            end = begins
+        if LAST_ASKED in _attributes(entry):
+            return end
         if entry.get("op_code") == _CREATE_TRIAL:
             return begins
         after = begins
-    return len(whole)
+    return end
+
+
+def _is_of_a_decision(entry: dict[str, Any]) -> bool:
+    return entry.get("op_code") == _SET_SYSTEM_ATTRIBUTE or PRUNED_AT in _attributes(entry)
+
+
+def _attributes(entry: dict[str, Any]) -> dict[str, Any]:
+    """Returns the attributes of a trial that a line sets."""
+    found = entry.get("user_attr") if entry.get("op_code") == _SET_USER_ATTRIBUTE else None
+    return found if isinstance(found, dict) else {}
 
 
 def _damage(path: Path, line: int, why: str) -> str:

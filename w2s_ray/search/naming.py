@@ -3,8 +3,12 @@
 Values of two trials are *comparable* if pairing, examples, models, seeds and objective are the same, by content. Trials
 share an Optuna study if besides the space, the methods and the list of pairings are. So a changed space begins a new
 study that comparable trials may seed, and changed data begins one that they may not.
+
+They are kept beside the spec, each list with the digest of the `sweep.yaml` that it belongs to. A changed spec's names
+are there before the spec is, so a driver may die between the two: whichever spec is there finds its own study.
 """
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -13,6 +17,7 @@ from w2s_ray.methods import Parts
 from w2s_ray.spec import Pairing
 from w2s_ray.stages.fingerprint import address_of
 
+SPEC = "sweep.yaml"
 _DIGITS = 16
 
 
@@ -38,23 +43,49 @@ def comparable_prefix(parts: Parts, pairing: Pairing, sweep_name: str | None = N
     return f"{sweep_name or sweep.name}/{pairing.name}/{address_of(compared)[:_DIGITS]}"
 
 
-def save_names(folder: Path, names: tuple[str, ...]) -> None:
-    """Keeps the names beside the study, so that it can be read where data and models are not at hand."""
-    write_whole(folder / "study.json", json.dumps(list(names)).encode())
+def save_names(folder: Path, names: tuple[str, ...], spec: bytes) -> None:
+    """Keeps the names beside the study, so that it can be read where data and models are not at hand.
+
+    Args:
+        folder: of the sweep.
+        names: of its studies.
+        spec: content of the `sweep.yaml` that is there, or will be; the names of the one that is there are kept too.
+    """
+    kept = {_digest(there): load_names(folder) for there in _spec_in(folder)}
+    of_both = {digest: older for digest, older in kept.items() if older and digest != _digest(spec)}
+    write_whole(folder / "study.json", json.dumps({**of_both, _digest(spec): names}).encode())
 
 
 def load_names(folder: Path) -> tuple[str, ...]:
-    """Returns the names that `save_names` kept; none if no driver ever ran. Raises ValueError if they were altered."""
+    """Returns the names that `save_names` kept for the spec that is there; of an edited one the newest.
+
+    None if no driver ever ran. Raises ValueError if they were altered.
+    """
     path = folder / "study.json"
     if not path.is_file():
         return ()
     try:
-        names = from_json(path.read_bytes())
+        kept = from_json(path.read_bytes())
     except ValueError as error:
         raise ValueError(_altered(path, str(error))) from None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError(_altered(path, "no list of names"))
-    return tuple(names)
+    by_spec = {"": kept} if isinstance(kept, list) else kept  # a list alone is an older version's
+    if not isinstance(by_spec, dict) or not all(map(_are_names, by_spec.values())):
+        raise ValueError(_altered(path, "no names"))
+    newest = next(reversed(by_spec.values()), ())
+    return next((tuple(by_spec[_digest(spec)]) for spec in _spec_in(folder) if _digest(spec) in by_spec), tuple(newest))
+
+
+def _are_names(names: object) -> bool:
+    return isinstance(names, list) and all(isinstance(name, str) for name in names)
+
+
+def _spec_in(folder: Path) -> tuple[bytes, ...]:
+    path = folder / SPEC
+    return (path.read_bytes(),) if path.is_file() else ()
+
+
+def _digest(spec: bytes) -> str:
+    return hashlib.sha256(spec).hexdigest()[:_DIGITS]
 
 
 def _altered(path: Path, why: str) -> str:

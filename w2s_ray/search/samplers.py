@@ -6,11 +6,12 @@ import warnings
 from collections.abc import Container
 from functools import cached_property
 from operator import attrgetter
+from types import SimpleNamespace
 from typing import Any, cast
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.pruners import BasePruner
+from optuna.pruners import BasePruner, HyperbandPruner
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
@@ -42,14 +43,14 @@ def sampler_for(search: Search, trial: int, startup: int) -> BaseSampler:
         return _OfTheNewest(tpe)
 
 
-def pruner_for(pruner: Pruner) -> BasePruner:
-    """Returns the pruner; its memory is the study's intermediate values."""
+def pruner_for(pruner: Pruner, study: str) -> BasePruner:
+    """Returns the pruner of the Optuna study of that name. Its memory is the study: a new one decides the same."""
     if pruner.kind == "median":
         return optuna.pruners.MedianPruner(n_startup_trials=pruner.startup_trials, n_warmup_steps=pruner.warmup_steps)
     if pruner.kind == "successive-halving":
         return optuna.pruners.SuccessiveHalvingPruner(min_resource=max(1, pruner.warmup_steps), reduction_factor=2)
     if pruner.kind == "hyperband":
-        return optuna.pruners.HyperbandPruner(min_resource=max(1, pruner.warmup_steps))
+        return _Hyperband(study, min_resource=max(1, pruner.warmup_steps))
     return optuna.pruners.NopPruner()
 
 
@@ -76,6 +77,28 @@ def suggest(trial: optuna.Trial, name: str, dimension: Dimension) -> None:
         low, high = dimension.uniform
         step = (high - low) / (dimension.points - 1) if dimension.points else None
         trial.suggest_float(name, low, high, step=step)
+
+
+class _Hyperband(HyperbandPruner):
+    """Hyperband whose brackets follow from what is told, whoever looks and wherever.
+
+    Optuna's takes for the longest race the longest of the trials that are complete when it first looks, so a resumed
+    search had other brackets. Results are told in the order of the trials: the first complete one stays the first.
+    """
+
+    def __init__(self, study: str, min_resource: int) -> None:
+        super().__init__(min_resource=min_resource)
+        self._name = SimpleNamespace(study_name=study)  # a database puts a key before it that no two stores share
+
+    def _try_initialization(self, study: optuna.Study) -> None:
+        trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        steps = [(trial.number, trial.last_step) for trial in trials if trial.last_step is not None]
+        if steps:
+            self._max_resource = min(steps)[1] + 1
+            super()._try_initialization(study)
+
+    def _get_bracket_id(self, study: optuna.Study, trial: FrozenTrial) -> int:
+        return super()._get_bracket_id(cast(Any, self._name), trial)
 
 
 class _OfTheNewest(BaseSampler):

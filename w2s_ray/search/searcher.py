@@ -27,6 +27,10 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         on_end: called with each trial's number and outcome as it ends.
         failures_in_a_row: after so many nothing more is asked, and `gave_up` says why.
         allowance: the sweep's budget, which may say no to a further trial.
+
+    Attributes:
+        gave_up: why nothing more is asked; None as long as there may be.
+        is_cut_off: whether that is because store or study cannot be written.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._most_failures = failures_in_a_row
         self._failures = 0
         self.gave_up: str | None = None
+        self.is_cut_off = False
         self.numbers: dict[str, int] = {}
         self.intermediate: dict[str, dict[int, float]] = {}
 
@@ -67,7 +72,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         else:
             outcome = Outcome("pruned", intermediate=steps)
         if outcome.state == UNAVAILABLE:  # stays open in the study, so that the next driver takes it up
-            self.gave_up = f"the store cannot be used: {outcome.error}"
+            self.gave_up, self.is_cut_off = f"the store cannot be used: {outcome.error}", True
             return
         with self._giving_up():
             self._study.tell(number, outcome)
@@ -82,7 +87,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         try:
             yield
         except StoreUnavailableError as error:
-            self.gave_up = str(error)
+            self.gave_up, self.is_cut_off = str(error), True
 
     def report(self, trial_id: str, step: int, value: float) -> bool:
         """Hands a student's validation to the study; returns whether the trial should stop."""

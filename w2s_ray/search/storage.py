@@ -1,6 +1,7 @@
 """Opens studies wherever they are, a journal or a database, and says what goes wrong there in the same way."""
 
-from collections.abc import Callable
+import errno
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from optuna.storages import BaseStorage, _CachedStorage
 from w2s_ray.search.journal import damage_named, mend_journal, open_journal
 from w2s_ray.search.naming import load_names
 from w2s_ray.search.place import ENVIRONMENT, Database, Place, folder_of, keep_database, load_database
-from w2s_ray.stages.errors import store_errors
+from w2s_ray.stages.errors import StoreUnavailableError, store_errors
 
 if TYPE_CHECKING:  # SQLAlchemy takes a while, and few need it
     from w2s_ray.search.database import StudyDatabase
@@ -52,21 +53,23 @@ def open_to_write(place: Place) -> OpenStudies:
     """Opens a sweep's studies for its driver, mends what a dying one left, and makes what is missing.
 
     Raises:
-        StoreUnavailableError: the database cannot be used.
+        StoreUnavailableError: the database cannot be used, or the study that had begun is gone.
         StudyDamagedError, ValueError: what is there cannot be read, or is not the sweep's.
     """
     folder_of(place).mkdir(parents=True, exist_ok=True)
     if isinstance(place, Path):
         mend_journal(place)
-        return _journal(place)
-    opened = _to_write(place)
-    return _database(keep_database(place), opened)
+        opened = _journal(place)
+        _must_be_among(opened.names(), load_names(place.parent), place)
+        return opened
+    database = _to_write(place)
+    return _database(keep_database(place), database)
 
 
-def must_answer(place: Place) -> None:
-    """Raises what `open_to_write` would of a study that is, or will be, in a database; keeps nothing of it here."""
-    if isinstance(place, Database):
-        _to_write(place).engine.dispose()
+def must_hold(place: Place, names: Sequence[str]) -> None:
+    """Raises StoreUnavailableError if a study that had begun, whose `names` were kept, is gone."""
+    opened = open_to_read(place) if names else None
+    _must_be_among(opened.names() if opened else (), names, place)
 
 
 def open_to_read(place: Place) -> OpenStudies | None:
@@ -100,6 +103,18 @@ def reading_errors(place: Place) -> AbstractContextManager[None]:
 def _journal(path: Path) -> OpenStudies:
     storage, file = open_journal(path)
     return OpenStudies(path, storage, file.together, lambda: [study.study_name for study in storage.get_all_studies()])
+
+
+def _must_be_among(there: Iterable[str], names: Iterable[str], place: Place) -> None:
+    """A study is never begun anew where another was: a mount may be away, and all that was found would be forgotten."""
+    if not set(names) <= set(there):
+        folder = folder_of(place)
+        raise StoreUnavailableError(
+            errno.ENOENT,
+            f"{place} does not hold the study of sweep {folder.name!r} that {folder / 'study.json'} names. See whether "
+            "its disk or mount is well, or put it back from a backup, then resume the sweep; to begin it anew, remove "
+            "study.json",
+        )
 
 
 def _database(place: Database, opened: "StudyDatabase") -> OpenStudies:

@@ -17,7 +17,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import optuna
 from optuna.samplers import RandomSampler
@@ -27,17 +27,16 @@ from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.methods.experiment import default_params
 from w2s_ray.search.confirmation import Confirmation, confirmations_in
 from w2s_ray.search.durable import DurableStudies
-from w2s_ray.search.journal import LAST_ASKED
+from w2s_ray.search.journal import LAST_ASKED, PRUNED_AT
 from w2s_ray.search.naming import comparable_prefix, save_names, study_names
 from w2s_ray.search.place import Place, folder_of
 from w2s_ray.search.reading import FINISHED, comparable_studies, experiment_of, numbered
 from w2s_ray.search.samplers import pruner_for, sampler_for, suggest_all
 from w2s_ray.search.seeding import Proposal, seeds_for
-from w2s_ray.search.storage import open_to_read, writing_errors
-from w2s_ray.spec import Pairing
+from w2s_ray.search.storage import OpenStudies, open_to_read, writing_errors
+from w2s_ray.spec import Pairing, yaml
 
 _SEEDS = "seeds"
-_PRUNED_AT = "pruned at"  # attribute of a trial: the step at which the pruner gave it up
 EARLY = "early"  # attribute of an open trial: the outcome whose turn has not come
 
 
@@ -63,6 +62,9 @@ class Outcome:
 class Study:
     """Asks and tells in the order that makes a search reproducible.
 
+    Attributes:
+        names: of its Optuna studies.
+
     Args:
         parts: of the sweep that is searched.
         place: of the study; made if missing.
@@ -83,17 +85,18 @@ class Study:
     ) -> None:
         self.sweep, self._parts = parts.sweep, parts
         self.is_new, self.seeded, self.left_aside = False, 0, 0
-        names, search = study_names(parts), parts.sweep.search
+        self.names, search = study_names(parts), parts.sweep.search
+        other = (open_to_read(warm_start[0]), warm_start[1]) if warm_start else None  # may refuse: before any write
         patience = parts.sweep.resources.store_patience
-        self._kept = DurableStudies(place, pruner_for(search.pruner), patience, be_sure)
+        self._kept = DurableStudies(place, partial(pruner_for, search.pruner), patience, be_sure)
         with writing_errors(place):
             with self._kept.opened.together():
-                for name, pairing in zip(names, parts.sweep.pairings, strict=True):
-                    self._open_study(name, pairing, warm_start)
+                for name, pairing in zip(self.names, parts.sweep.pairings, strict=True):
+                    self._open_study(name, pairing, other)
             self._seeds: list[list[Proposal]] = [study.user_attrs[_SEEDS] for study in self._kept.studies]
             self._asked, self._told = self._counts()
             self._adopted = [number for number in range(self._told, self._asked) if not self._is_told(number)]
-        save_names(folder_of(place), names)
+        save_names(folder_of(place), self.names, yaml.dump(self.sweep).encode())
         self._outcomes: dict[int, Outcome] = {}
 
     @property
@@ -167,12 +170,12 @@ class Study:
 
         def write() -> bool:
             trial, there = self._open_trial(number), self._frozen(number)
-            known, ends_at = there.intermediate_values, there.user_attrs.get(_PRUNED_AT)
+            known, ends_at = there.intermediate_values, there.user_attrs.get(PRUNED_AT)
             if there.state not in FINISHED and step not in known:
                 # Decided and kept before the value is: a driver may die in between, and what is known is decided.
                 if ends_at is None and step > max(known, default=-1) and self._falls_behind(number, step, value):
                     ends_at = step
-                    trial.set_user_attr(_PRUNED_AT, step)
+                    trial.set_user_attr(PRUNED_AT, step)
                 trial.report(value, step)
             return ends_at is not None and (step >= ends_at or ends_at in known)
 
@@ -220,20 +223,26 @@ class Study:
 
     # Optuna's side.
 
-    def _open_study(self, name: str, pairing: Pairing, warm_start: tuple[Place, str] | None) -> None:
+    def _open_study(self, name: str, pairing: Pairing, warm_start: tuple[OpenStudies | None, str] | None) -> None:
         study = self._kept.load_or_make(name)
         if _SEEDS not in study.user_attrs:
             older = comparable_studies(self._kept.opened, comparable_prefix(self._parts, pairing), name)
             if warm_start is not None:
-                place, other_name = warm_start
-                other = open_to_read(place)
+                other, other_name = warm_start
                 prefix = comparable_prefix(self._parts, pairing, other_name)
                 older += comparable_studies(other, prefix, name) if other else []
             seeds = seeds_for(self._parts, pairing, older)
             study.set_user_attr(_SEEDS, list(seeds.proposals))
             self.is_new = True
             self.seeded += len(seeds.proposals)
-            self.left_aside += seeds.left_aside
+            self.left_aside += seeds.left_aside + self._incomparable(pairing, older, name)
+
+    def _incomparable(self, pairing: Pairing, comparable: list[optuna.Study], name: str) -> int:
+        """Returns how many trials of the pairing are finished whose task, baselines, seeds or objective were others."""
+        known = {study.study_name for study in comparable}
+        of_pairing = comparable_studies(self._kept.opened, f"{self.sweep.name}/{pairing.name}", name)
+        others = [study for study in of_pairing if study.study_name not in known]
+        return sum(len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) for study in others)
 
     @cached_property
     def _methods(self) -> tuple[str, ...]:
