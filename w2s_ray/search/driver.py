@@ -102,7 +102,7 @@ def run(
             live = LiveRecord(study, store)
         progress.plan(make_plan(sweep, store))
         allowance = _allowance(sweep, store, study)
-        with sent(store, sweep.name), _tracking(sweep, store) as tracker:
+        with sent(store, sweep.name), _tracking(study, store) as tracker:
             if allowance.refusal() is None and (not study.finished or unconfirmed(live.now())):
                 _fetch_assets(parts, store)
                 _search(parts, store, study, live, progress, tracker, allowance)
@@ -304,10 +304,11 @@ def _make_missing(parts: Parts, record: SweepRecord, progress: Progress) -> None
 
 
 @contextmanager
-def _tracking(sweep: Sweep, store: Store) -> Iterator[BackgroundTracker]:
+def _tracking(study: Study, store: Store) -> Iterator[BackgroundTracker]:
+    sweep = study.sweep
     if isinstance(store, ObjectStore) and tracking_uri(sweep, store) == default_uri(store):
         _log.warning("MLflow's sqlite file cannot be in %s; it is in %s, on this machine", store.uri, store.root)
-    tracker = BackgroundTracker(tracking_uri(sweep, store), sweep, store)
+    tracker = BackgroundTracker(tracking_uri(sweep, store), sweep, store, study.history)
     try:
         yield tracker
     finally:
