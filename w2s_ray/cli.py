@@ -325,14 +325,14 @@ def main() -> None:
     from w2s_ray.assets import AssetError
     from w2s_ray.search.folder import UnknownSweepError
     from w2s_ray.search.lease import SweepInUseError
-    from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError
+    from w2s_ray.stages.errors import MissingStageError
 
     redact_tracebacks()
     try:
         app()
     except (SpecError, UnknownSweepError) as error:
         fail(error, 2)
-    except (AssetError, SweepInUseError, StoreUnavailableError, ValueError) as error:
+    except (AssetError, SweepInUseError, OSError, ValueError) as error:
         fail(error, 1)
     except MissingStageError as error:
         fail(f"{error}; w2s resume NAME makes it again", 1)

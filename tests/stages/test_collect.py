@@ -28,6 +28,7 @@ from w2s_ray.search.collect import collect, read_mentions
 from w2s_ray.search.confirmation import Confirmation
 from w2s_ray.search.folder import journal_path, save_spec
 from w2s_ray.search.lease import SweepInUseError, lease
+from w2s_ray.search.naming import save_names
 from w2s_ray.spec import Sweep, replace
 from w2s_ray.stages.artifacts import PREDICTIONS, WEIGHTS, Predictions
 from w2s_ray.stages.collect import References, drop_file, find_garbage, remove
@@ -248,6 +249,19 @@ def test_a_sweep_whose_spec_cannot_be_read_keeps_all_it_made_and_that_is_said(fa
     found = collect(fake.store)
     assert [one.path.name for one in found.garbage] == [stage_of(1).address]
     assert "all that sweep 'small' made is kept" in found.to_text()
+
+
+@pytest.mark.parametrize("lose", [Path.unlink, lambda path: path.write_bytes(b"")], ids=["gone", "empty"])
+def test_a_sweep_whose_journal_was_lost_keeps_all_it_made_and_that_is_said(fake: FakeStudy, lose: Any) -> None:
+    fake.publish(fake.trial(0.001), stage_of(1))
+    fake.publish(stage_of(2), made_by="nobody")
+    pairing = fake.sweep.pairings[0].name
+    save_names(fake.store.sweep_folder("small"), (f"small/{pairing}/1",))
+    assert fake.kinds() == {"stage": 2}
+    lose(journal_path(fake.store, "small"))
+    found = collect(fake.store, yes=True)
+    assert [one.path.name for one in found.garbage] == [stage_of(2).address]
+    assert "all that sweep 'small' made is kept: its study is not" in found.to_text()
 
 
 def test_with_a_study_that_cannot_be_read_nothing_is_removed(fake: FakeStudy) -> None:
