@@ -47,7 +47,7 @@ def resume(store_folder: Path, trials: int) -> None:
             save_spec(store, sweep)
         parts = Parts(sweep)
         with step("open the study"):
-            study = driver._open_study(parts, store, Progress(), None)
+            study = driver._open_study(parts, store, Progress(), None, lambda: None)
         with step("plan"):
             make_plan(sweep, store)
         with step("assets that are missing"):
