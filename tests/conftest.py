@@ -42,17 +42,27 @@ SMALL: dict[str, Any] = {
     "search": {"trials": 4, "parallelism": 2},
 }
 
+# What takes minutes with few tests. Begun late, one of them runs on while the other processes have no more to do.
+LONGEST = ("tests/cluster", "tests/test_sweep.py", "tests/test_worked_pgr.py", "tests/stages/test_broker.py")
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Says which tests one process runs in one go, where several share them (`-n`).
 
     Those of a file, which share what it made. Each of `chaos` by itself: they are the longest, and what they share is
-    kept for all processes. All of `cluster`: two heads give their workers the same ports.
+    kept for all processes. All of `cluster`: two heads give their workers the same ports. First come `LONGEST`, then
+    the files with most tests.
     """
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
+        def _assign_work_unit(self, node: Any) -> None:
+            for scope in reversed(LONGEST):
+                if scope in self.workqueue:
+                    self.workqueue.move_to_end(scope, last=False)
+            super()._assign_work_unit(node)
+
         def _split_scope(self, nodeid: str) -> str:
             if nodeid.startswith("tests/cluster/"):
                 return "tests/cluster"

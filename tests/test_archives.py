@@ -1,9 +1,13 @@
+import gzip
 import io
+import struct
 import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from w2s_ray.archives import ArchiveError, safe, unpack
 
@@ -127,3 +131,63 @@ def test_a_hard_link_and_a_device_in_place_of_a_file_are_refused(tmp_path):
         with pytest.raises(ArchiveError, match="not a plain file"):
             unpack(tmp_path / "a.tar", {"weights": "weights"}, tmp_path)
     assert not (tmp_path / "weights").exists()
+
+
+def altered_zip(path: Path, **fields: int) -> Path:
+    """A zip of one deflated member, "good", with 16-bit fields changed in both of its headers."""
+    content = bytearray(a_zip(path, {"good": bytes(range(256)) * 8}).read_bytes())
+    central = content.index(b"PK\x01\x02")
+    for name, value in fields.items():
+        for at in (content.index(b"PK\x03\x04") + 4, central + 6):
+            struct.pack_into("<H", content, at + {"flags": 2, "method": 4}[name], value)
+    path.write_bytes(content)
+    return path
+
+
+def test_zips_that_are_encrypted_of_an_unknown_method_or_broken_inside_are_refused(tmp_path):
+    encrypted = altered_zip(tmp_path / "encrypted.zip", flags=1)
+    unknown = altered_zip(tmp_path / "unknown.zip", method=99)
+    broken = a_zip(tmp_path / "broken.zip", {"good": bytes(range(256)) * 8})
+    content = bytearray(broken.read_bytes())
+    content[34:60] = b"\xff" * 26  # after the local header and the name
+    broken.write_bytes(content)
+    lzma = altered_zip(tmp_path / "lzma.zip", method=14)
+    for archive in (encrypted, unknown, broken, lzma):
+        with pytest.raises(ArchiveError, match=f"{archive.name} cannot be unpacked"):
+            unpack(archive, {"good": "good"}, tmp_path)
+
+
+def test_headers_that_follow_each_other_without_end_are_refused(tmp_path):
+    for kind in (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME):
+        member = tarfile.TarInfo("header")
+        member.type, member.size = kind, 6
+        block = member.tobuf(tarfile.USTAR_FORMAT) + b"6 a=b\n".ljust(512, b"\0")
+        (tmp_path / "a.tar").write_bytes(block * 2000)
+        with pytest.raises(ArchiveError, match=r"a\.tar cannot be unpacked"):
+            unpack(tmp_path / "a.tar", {"good": "good"}, tmp_path)
+
+
+WHOLE = {"good": b"y" * 3000, "other": bytes(range(256))}
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data(), kind=st.sampled_from(["a.zip", "a.tar.gz", "a.tar"]))
+def test_altered_archives_give_files_or_an_archive_error(tmp_path_factory, data, kind):
+    folder = tmp_path_factory.getbasetemp() / "altered"
+    folder.mkdir(exist_ok=True)
+    path = folder / kind
+    if kind == "a.zip":
+        a_zip(path, WHOLE)
+    else:
+        stream = io.BytesIO(a_tar(WHOLE))
+        path.write_bytes(stream.getvalue() if kind == "a.tar.gz" else gzip.decompress(stream.getvalue()))
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        at, length = data.draw(st.integers(0, len(content))), data.draw(st.sampled_from([0, 1, 2, 4]))
+        content[at : at + length] = data.draw(st.binary(max_size=4))
+    path.write_bytes(content)
+    try:
+        unpack(path, {"good": "good"}, folder)
+    except ArchiveError:
+        return
+    assert (folder / "good").is_file()

@@ -113,7 +113,8 @@ def unpack(archive: Path, members: Mapping[str, str], folder: Path, largest: int
         largest: bytes that all members of an archive may have together.
 
     Raises:
-        ArchiveError: a member is missing, is a link, has an unsafe name, or there are too many bytes.
+        ArchiveError: a member is missing, is a link, has an unsafe name, there are too many bytes, or they cannot be
+            read: encrypted, of an unknown method, broken.
     """
     nested: dict[str, dict[str, str]] = {}
     plain: dict[str, str] = {}
@@ -155,7 +156,9 @@ def _write(archive: Path, targets: Mapping[str, Path], largest: int) -> None:
             with open_member() as source, targets[name].open("wb") as target:
                 _copy(source, target, size, name)
             missing.discard(name)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+    except ArchiveError:
+        raise
+    except Exception as error:  # on hostile bytes the readers also fail in ways they do not declare: a RecursionError
         raise ArchiveError(f"{archive.name} cannot be unpacked: {error}") from error
     if missing:
         raise ArchiveError(f"{archive.name} holds no {', '.join(sorted(missing))}")

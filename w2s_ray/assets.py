@@ -33,6 +33,7 @@ from safetensors import SafetensorError, safe_open
 
 from w2s_ray.archives import ArchiveError, DownloadError, Progress, download, sha256_of, unpack
 from w2s_ray.dimensions import Dimensions
+from w2s_ray.files import from_json
 from w2s_ray.hub_models import HUB_MODELS, dimensions_of_hub, written_out
 from w2s_ray.spec.problems import did_you_mean
 
@@ -291,7 +292,7 @@ def _model_files(folder: Path) -> list[Path]:
 
 def _dimensions_in(folder: Path) -> Dimensions | None:
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = from_json((folder / "config.json").read_bytes())
         parameters = 0
         for path in folder.glob("*.safetensors"):
             with safe_open(path, framework="numpy") as file:
@@ -331,7 +332,7 @@ def _first_line(error: Exception) -> str:
 def _is_whole(place: Path) -> bool:
     """Compares sizes, and once in a process hashes, with what was unpacked."""
     try:
-        files = json.loads((place / _MANIFEST).read_text(encoding="utf-8"))["files"]
+        files = from_json((place / _MANIFEST).read_bytes())["files"]
         if any((place / name).stat().st_size != size for name, (size, _) in files.items()):
             _verified.discard(place)
             return False

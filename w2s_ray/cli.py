@@ -25,7 +25,8 @@ from w2s_ray.commands.handing_out import export_student, fail_by_mlflow, report_
 from w2s_ray.commands.planning import show_plan
 from w2s_ray.commands.running import interruptible, run_sweeps
 from w2s_ray.commands.saying import console, fail, show
-from w2s_ray.secrets import redact_tracebacks, without_secrets
+from w2s_ray.redacting import redact_output
+from w2s_ray.secrets import without_secrets
 from w2s_ray.spec import SpecError
 from w2s_ray.spec.several import Several
 from w2s_ray.spec.sweep import DEFAULT_STORE
@@ -330,7 +331,7 @@ def main() -> None:
     from w2s_ray.search.lease import SweepInUseError
     from w2s_ray.stages.errors import MissingStageError
 
-    redact_tracebacks()
+    redact_output()
     try:
         app()
     except (SpecError, UnknownSweepError) as error:

@@ -8,13 +8,13 @@ A short name means the same as id and commit written out, and has the same addre
 another commit. Nothing is downloaded before a stage needs it; `huggingface_hub` keeps it in its cache.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from w2s_ray.dimensions import Dimensions
+from w2s_ray.files import from_json
 
 
 @dataclass(frozen=True)
@@ -103,5 +103,5 @@ def is_snapshot_cached(repository: str, revision: str) -> bool:
         return False
     folder = Path(config).parent
     index = folder / "model.safetensors.index.json"
-    shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values() if index.exists() else ()
+    shards = from_json(index.read_bytes())["weight_map"].values() if index.exists() else ()
     return all((folder / name).exists() for name in {*shards} or {"model.safetensors"})

@@ -54,9 +54,9 @@ def _slowest_list(uri: str, artifacts: Path) -> float:
     """Starts a server and returns how long the slowest of five requests took, in seconds."""
     port = choose_port(None)
     url = f"http://127.0.0.1:{port}"
-    command = ui_command(uri, port, artifacts=str(artifacts))
+    command = ui_command(port, artifacts=str(artifacts))
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    server = subprocess.Popen(command, env=ui_environment(), start_new_session=True, **quiet)
+    server = subprocess.Popen(command, env=ui_environment(uri), start_new_session=True, **quiet)
     try:
         if not wait_until_up(url, 120, lambda: server.poll() is None):
             raise RuntimeError("the server did not start")

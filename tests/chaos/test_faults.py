@@ -125,9 +125,9 @@ def test_a_store_that_is_unmounted_ends_a_sweep_in_order_and_mounted_again_it_en
 @contextmanager
 def server(folder: Path, port: int) -> Iterator[int]:
     """Runs an MLflow server over an sqlite file in `folder`; gives its process group, which is killed at the end."""
-    command = ui_command(f"sqlite:///{folder}/served.db", port, artifacts=str(folder / "artifacts"))
+    command, uri = ui_command(port, artifacts=str(folder / "artifacts")), f"sqlite:///{folder}/served.db"
     with (folder / "server.log").open("w") as log:
-        process = subprocess.Popen(command, env=ui_environment(), stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(command, env=ui_environment(uri), stdout=log, stderr=log, start_new_session=True)
     try:
         assert wait_until_up(f"http://127.0.0.1:{port}", 180, lambda: process.poll() is None)
         yield process.pid

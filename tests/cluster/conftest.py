@@ -1,4 +1,4 @@
-"""One head for all tests of this folder; they import `heads` from beside."""
+"""A head for each file of this folder that wants one; they import `heads` from beside."""
 
 import sys
 from pathlib import Path

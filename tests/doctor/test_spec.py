@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from w2s_ray.doctor.finding import Finding
-from w2s_ray.doctor.request import Kind, Request
+from w2s_ray.doctor.request import Request
 from w2s_ray.doctor.spec import disk_of_the_store, resources
+from w2s_ray.search.node_types import Kind
 from w2s_ray.spec import ResourcePlan, Resources, Sweep, replace
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
@@ -79,6 +80,22 @@ def test_a_file_that_is_no_launcher_file_is_answered_with_what_would_be(small: S
         ("available_node_types: {cpu: {max_workers: 2}}", "does not say the resources of cpu"),
         ("name: small", "--cluster takes a launcher file, as in cluster/aws.yaml, a RayCluster"),
         ("{kind: RayCluster, spec: {}}", "is no RayCluster that KubeRay's autoscaler reads: KeyError"),
+    ):
+        (tmp_path / "any.yaml").write_text(text)
+        with pytest.raises(ValueError, match=said):
+            resources(Request((small,), cluster_file=tmp_path / "any.yaml"))
+
+
+def test_a_file_of_node_types_that_stands_for_far_more_than_it_holds_is_refused_at_once(
+    small: Sweep, tmp_path: Path
+) -> None:
+    merged = ["a0: &a0 {b: 1}", *(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 30))]
+    laughs = ["a0: &a0 [b]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30))]
+    for text, said in (
+        ("\n".join(merged), "has no available_node_types"),  # what is merged is counted once
+        ("\n".join(laughs), "its aliases stand for more than"),
+        ("a: " + "[" * 20_000, "not valid YAML"),
+        ("a: " + "b" * (1 << 20), "too large"),
     ):
         (tmp_path / "any.yaml").write_text(text)
         with pytest.raises(ValueError, match=said):

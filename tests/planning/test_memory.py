@@ -54,6 +54,15 @@ def test_workers_and_micro_batches_need_less_and_a_larger_batch_in_the_space_mor
     assert of(searched, "b (full)").bytes == pytest.approx(PROCESS + 16 * PARAMETERS + ACTIVATIONS * 2)
 
 
+def test_features_and_trainings_that_get_a_gpu_by_default_are_measured_by_its_memory() -> None:
+    made = sweep(depth=None)
+    for size, problem in ((24, ""), (0.9, "takes 1.5")):
+        node = NodeType(cpus=4, memory=64, gpus=1, gpu_memory=size, tflops_per_gpu=10)
+        need = of(made, "b (full)", Cluster(nodes={"gpu": node}))
+        assert need.problem.startswith(problem), need
+        assert bool(need.problem) == bool(problem)
+
+
 def test_bfloat16_halves_the_activations_and_no_weight() -> None:
     made = sweep(baseline={"precision": "bfloat16"})
     assert of(made, "b (full)").bytes == pytest.approx(PROCESS + 16 * PARAMETERS + ACTIVATIONS / 2)

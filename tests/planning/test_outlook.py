@@ -1,6 +1,7 @@
 """Hours and money of a schedule that one can compute by hand, and the command that shows them."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from w2s_ray.planning.outlook import plan_on
 from w2s_ray.planning.several import plan_all_on
@@ -80,6 +82,56 @@ def test_an_elastic_group_is_planned_as_wide_as_each_size_of_the_cluster_holds_i
     outlooks = on(sweep, tmp_path, group_seconds=0, stage_seconds=0, nodes=slow).outlooks
     one, two, four = (outlooks[size].seconds for size in ("half the nodes", "as given", "twice the nodes"))
     assert (one / two, two / four) == pytest.approx((2, 2), rel=1e-3)
+
+
+def test_a_size_that_a_group_does_not_fit_says_so_in_its_column_and_the_others_stand(
+    sweep: Sweep, tmp_path: Path
+) -> None:
+    strong = {**sweep.models["b"].model_dump(), "train": "full"}
+    resources = {"features": {"cpus": 1}, "models": {"b": {"workers": 2}}}
+    sweep = replace(sweep, models={**sweep.models, "b": strong}, resources=resources)
+    plan = on(sweep, tmp_path)
+    assert list(plan.outlooks) == ["as given", "twice the nodes"]
+    assert plan.problems_text() == (
+        "half the nodes: ceiling b seed 0 asks for 2 workers of 1 CPU, and all nodes together hold 1"
+    )
+    assert plan.to_json()["half_the_nodes"] == {"problem": plan.problems["half the nodes"]}
+    assert "does not end" in shown(plan)
+
+
+def test_nodes_that_are_always_lost_are_a_problem_of_the_size_that_has_them(sweep: Sweep, tmp_path: Path) -> None:
+    lost = {"head": {"min": 1, "price": 1}, "worker": {**WORKER, "preemptions_per_hour": 10}}
+    plan = on(sweep, tmp_path, nodes=lost, stage_seconds=36000)
+    assert not plan.outlooks
+    assert "as given: examples of movie-reviews does not get done on nodes" in plan.problems_text()
+    assert shown(plan).count("does not end") == 3
+    made = replace(sweep, store=str(tmp_path / "store"))
+    cluster = Cluster.model_validate({"nodes": lost, **EXACT, "stage_seconds": 36000})
+    both = plan_all_on(Several("both", (made,)), cluster, {})
+    told: Any = both.to_json()
+    assert told["as_given"] == {"problem": "does not end"}
+    assert shown(both).count("does not end") == 6
+    assert both.problems_text().startswith("one, half the nodes: examples of movie-reviews does not get done")
+
+
+def shown(plan: Any) -> str:
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(plan.to_table())
+    return captured.get()
+
+
+def test_a_large_model_is_planned_on_gpus_where_there_are_some_and_the_spec_does_not_say(
+    sweep: Sweep, tmp_path: Path
+) -> None:
+    strong = {**sweep.models["b"].model_dump(), "depth": None, "train": "full"}
+    sweep = replace(sweep, models={**sweep.models, "b": strong})
+    gpu = {"cpus": 4, "gpus": 1, "max": 2, "tflops_per_gpu": 1e6}
+    nodes = {"head": {"min": 1}, "cpu": WORKER, "gpu": gpu}
+    outlook = on(sweep, tmp_path, nodes=nodes).outlooks["as given"]
+    assert outlook.gpu_hours == pytest.approx(2 * 0.1, rel=1e-3), "student and ceiling, a tenth of an hour each"
+    on_cpus = replace(sweep, resources={"features": {"cpus": 1}, "models": {"b": {"gpus": 0}}})
+    assert on(on_cpus, tmp_path, nodes=nodes).outlooks["as given"].gpu_hours == 0
 
 
 def test_the_critical_path_is_what_no_number_of_nodes_shortens(sweep: Sweep, tmp_path: Path) -> None:
@@ -183,6 +235,9 @@ def test_the_files_to_plan_on_are_those_of_the_launcher(name: str) -> None:
     assert set(planned.nodes) == set(kinds)
     assert planned.idle_minutes == launcher["idle_timeout_minutes"]
     for kind, node in planned.nodes.items():
-        assert (node.cpus, node.gpus) == (kinds[kind]["resources"]["CPU"], kinds[kind]["resources"].get("GPU", 0))
+        assert {name: amount for name, amount in node.capacity.items() if 0 < amount < math.inf} == {
+            name: amount for name, amount in kinds[kind]["resources"].items() if amount
+        }
+        assert node.priority == kinds[kind].get("priority", 0)
         assert (node.min, node.max) == (kinds[kind].get("min_workers", 1), kinds[kind].get("max_workers", 1))
         assert (node.preemptions_per_hour > 0) == (kinds[kind]["labels"]["ray.io/market-type"] == "spot")

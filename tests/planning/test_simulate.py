@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from w2s_ray.planning.fleet import Fleet
 from w2s_ray.planning.jobs import Job, Trial, Workload, critical_path
-from w2s_ray.planning.simulate import simulate
+from w2s_ray.planning.simulate import MOST_LOST, UnendingError, simulate
 from w2s_ray.spec import Resources
 from w2s_ray.spec.cluster import Cluster, NodeType
 
@@ -70,6 +71,32 @@ def test_a_lost_node_costs_the_work_since_the_last_checkpoint() -> None:
     kept = sum((one.end - one.start) // 60 * 60 for one in lost)
     assert schedule.tries[-1].end - schedule.tries[-1].start == pytest.approx(3600 - kept)
     assert schedule.seconds == pytest.approx(120 * (1 + len(lost)) + sum(one.end - one.start for one in schedule.tries))
+
+
+def test_a_job_that_is_always_lost_before_it_is_done_is_named_rather_than_tried_for_ever() -> None:
+    made = work(job("prompting", 10 * 3600), trials=(("prompting",),))
+    with pytest.raises(UnendingError, match=r"^prompting does not get done on nodes that are preempted this often: "):
+        simulate(made, cluster(max=1, preemptions_per_hour=1.0))
+
+
+def test_a_group_whose_nodes_are_never_there_together_is_named_too() -> None:
+    made = work(job("group", 60, workers=8), trials=(("group",),))
+    with pytest.raises(UnendingError, match=r"group does not get done .* needs on-demand nodes or checkpoints"):
+        simulate(made, cluster(max=8, preemptions_per_hour=1000.0))
+
+
+def test_checkpoints_bring_a_job_to_its_end_however_often_it_is_lost() -> None:
+    made = work(job("student", 200 * 3600, checkpoint_seconds=60), trials=(("student",),))
+    schedule = simulate(made, cluster(max=1, preemptions_per_hour=1.0))
+    assert sum(one.lost for one in schedule.tries) > MOST_LOST
+    assert not schedule.tries[-1].lost
+
+
+def test_nodes_that_are_gone_are_not_looked_at_again() -> None:
+    fleet = Fleet(cluster(max=2))
+    first, second = fleet.launch("cpu", 0), fleet.launch("cpu", 1)
+    fleet.let_go(first, 5)
+    assert (fleet.alive(), fleet.nodes, first.gone) == ([second], [first, second], 5)
 
 
 def test_what_no_node_type_has_is_refused_with_its_name() -> None:

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from w2s_ray.methods import Parts
@@ -15,19 +15,30 @@ from w2s_ray.search.lease import Holder, SweepInUseError, holder, lease
 from w2s_ray.search.status import status_of
 from w2s_ray.search.study import Outcome, Study
 from w2s_ray.spec import Search, Sweep, replace
+from w2s_ray.spec.budget import Budget
 from w2s_ray.stages.store import Store
 
 CLEAR = (ValueError, UnknownSweepError)  # SpecError and StudyDamagedError are ValueErrors
-FILES = ("study.journal", "study.json", "sweep.yaml")
+FILES = ("study.journal", "study.json", "sweep.yaml", "failures.jsonl", "spent.jsonl")
+DEEP = b"[" * 100_000
+TRIES = [{"time": 3.0, "address": f"a{n}", "verdict": "lost", "again": True, "error": "gone"} for n in range(3)]
+SPENT = [{"time": 1.0, "address": f"a{n}", "cpus": 2, "gpus": 0, "seconds": 1800.0} for n in range(3)]
 MANY = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+PIECES = [b"", b"null", b"[]", b"-1", b"{}\n", DEEP]
 
 
 @pytest.fixture(scope="module")
 def finished(sweep: Sweep, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small finished search."""
     store = Store(tmp_path_factory.mktemp("finished"))
-    sweep = replace(sweep, search=Search(trials=8, parallelism=2), store=str(store.root))
+    search = Search(trials=8, parallelism=2, budget=Budget(max_cpu_hours=9))
+    sweep = replace(sweep, search=search, store=str(store.root))
     save_spec(store, sweep)
+    for name, lines in (("failures.jsonl", TRIES), ("spent.jsonl", SPENT)):
+        content = "".join(json.dumps(line) + "\n" for line in lines)
+        (store.sweep_folder(sweep.name) / name).write_text(content, encoding="utf-8")
     study = Study(Parts(sweep), journal_path(store, sweep.name))
     while not study.finished:
         while (asked := study.ask()) is not None:
@@ -42,7 +53,7 @@ def altered(draw: st.DrawFn, content: bytes) -> bytes:
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, max(0, len(data) - 1)))
         length = draw(st.integers(0, 12))
-        data[at : at + length] = draw(st.one_of(st.binary(max_size=12), st.sampled_from([b"", b"null", b"[]", b"-1"])))
+        data[at : at + length] = draw(st.one_of(st.binary(max_size=12), st.sampled_from(PIECES)))
     return bytes(data)
 
 
@@ -112,6 +123,7 @@ def test_any_bytes_as_the_list_of_studies_give_a_record_or_a_clear_error(
 
 @MANY
 @given(content=st.one_of(st.binary(max_size=60), JSON.map(lambda value: json.dumps({"host": value}).encode())))
+@example(content=DEEP)
 def test_any_bytes_in_the_lock_of_a_driver_name_somebody(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
 ) -> None:
@@ -130,3 +142,18 @@ def test_an_altered_line_of_the_journal_is_named_with_what_to_do(finished: Path,
         (tmp_path / "study.journal").write_bytes(b"".join([*lines[:5], wrong, *lines[6:]]))
         with pytest.raises(StudyDamagedError, match=r"study\.journal:6: .*cut it off before that line"):
             open_journal(tmp_path / "study.journal")
+
+
+@pytest.mark.parametrize(
+    "line", [DEEP, b"\xff\xfe", b"[1]", b'{"time": [], "address": {}, "cpus": "x", "gpus": null}', b"{}"]
+)
+def test_a_line_that_says_nothing_hides_none_of_the_others(finished: Path, tmp_path: Path, line: bytes) -> None:
+    folder = tmp_path / "sweeps" / finished.name
+    shutil.copytree(finished, folder)
+    for name in ("failures.jsonl", "spent.jsonl"):
+        first, *others = (finished / name).read_bytes().splitlines()
+        (folder / name).write_bytes(b"\n".join([first, line, *others, b""]))
+    store = Store(tmp_path)
+    status = status_of(load_record(store, load_spec(store, folder.name)))
+    assert status.retried == {"lost": 3}
+    assert "3 of 9 CPU-hours" in status.budget

@@ -1,5 +1,7 @@
 """A budget says no in time, and says of a sweep's trials which are left out."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -9,11 +11,12 @@ import pytest
 
 from w2s_ray.methods import Parts
 from w2s_ray.search.budget import Allowance, account
-from w2s_ray.search.folder import journal_path, load_record
+from w2s_ray.search.driver import run
+from w2s_ray.search.folder import journal_path, load_record, save_spec
 from w2s_ray.search.naming import save_names, study_names
 from w2s_ray.search.status import status_of
 from w2s_ray.search.study import Outcome, Study
-from w2s_ray.spec import Sweep
+from w2s_ray.spec import Sweep, replace
 from w2s_ray.spec.budget import Budget, deadline_after
 from w2s_ray.stages.spent import Used
 from w2s_ray.stages.store import Store
@@ -33,10 +36,10 @@ class Gauge:
     def used(self, now: float) -> Used:
         return Used(self.cpu_hours, self.gpu_hours)
 
-    def allowance(self, ended: int = 0, **budget: Any) -> Allowance:
+    def allowance(self, before: Sequence[float] = (), **budget: Any) -> Allowance:
         made = Budget.model_validate(budget) if budget else None
         meter: Any = self
-        return Allowance(made, meter, START.timestamp(), ended, clock=lambda: self.now)
+        return Allowance(made, meter, START.timestamp(), before, clock=lambda: self.now)
 
 
 def test_without_a_budget_all_is_allowed() -> None:
@@ -86,6 +89,40 @@ def test_a_deadline_leaves_time_for_a_trial() -> None:
     assert allowance.refusal() is None
     gauge.now += 200
     assert allowance.refusal() == "the deadline is 2027-01-31T14:00+00:00, and a trial takes about 1800 s"
+
+
+def test_a_deadline_knows_how_long_trials_took_under_an_earlier_driver() -> None:
+    gauge = Gauge(now=START.timestamp() + 7.9 * 3600)
+    # The last was open while no driver ran; with the mean it would stop a sweep that has time left.
+    before = [1800.0] * 19 + [70_000.0]
+    said = "the deadline is 2027-01-31T20:00+00:00, and a trial takes about 1800 s"
+    assert gauge.allowance(before, deadline="8h").refusal() == said
+    assert gauge.allowance(before, deadline="9h").refusal() is None
+
+
+def test_a_driver_and_a_reader_take_how_long_trials_took_from_the_study(
+    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, now = Store(tmp_path / "store"), datetime.now(timezone.utc)
+    made = replace(
+        sweep,
+        store=store.uri,
+        tracking=replace(sweep.tracking, enabled=False),
+        search=replace(sweep.search, parallelism=1, budget=Budget(deadline=(now + timedelta(minutes=30)).isoformat())),
+    )
+    save_spec(store, made)
+    study = Study(Parts(made), journal_path(store, made.name))
+    for number in range(4):
+        study.ask()
+        study.tell(number, Outcome("pruned"))
+    journal = journal_path(store, made.name)
+    assert status_of(load_record(store, made)).state == "interrupted"
+    journal.write_text(
+        re.sub(r'("datetime_start":)"[^"]+"', rf'\1"{datetime.now() - timedelta(hours=1)}"', journal.read_text())
+    )
+    assert status_of(load_record(store, made)).state == "out of budget"
+    run(made)
+    assert re.search(r"16 of 20 trials are left out: .*a trial takes about 36\d\d s", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(

@@ -296,6 +296,15 @@ def test_who_has_lost_its_lock_learns_of_it_and_takes_nothing_back(
     assert (ObjectLock(a.objects, "lock").owner() or Owner()).host == "elsewhere"
 
 
+@pytest.mark.parametrize("content", [b"", b"[1]", b"\xff\xfe", b"[" * 100_000])
+def test_bytes_that_name_nobody_hold_no_lock(machines: Machines, content: bytes) -> None:
+    a = machines.store("a")
+    a.objects.put("lock", content)
+    lock = ObjectLock(a.objects, "lock")
+    assert lock.owner() is None
+    assert lock.take()
+
+
 def test_a_lock_of_a_process_that_died_on_this_machine_is_free_at_once(machines: Machines) -> None:
     a = machines.store("a")
     dead = ObjectLock(a.objects, "lock")

@@ -24,8 +24,8 @@ def mlflow_server(
     """Runs a server whose artifacts and log lie in `folder`; gives what kills it as a machine's end would."""
     with (folder / "server.log").open("a") as log:
         process = subprocess.Popen(
-            [*ui_command(uri, port, artifacts=str(folder / "artifacts")), *options],
-            env={**ui_environment(), **(environment or {})},
+            [*ui_command(port, artifacts=str(folder / "artifacts")), *options],
+            env={**ui_environment(uri), **(environment or {})},
             stdout=log,
             stderr=log,
             start_new_session=True,

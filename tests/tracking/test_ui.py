@@ -27,14 +27,13 @@ def taken() -> Iterator[int]:
         yield one.getsockname()[1]
 
 
-def test_the_server_is_one_worker_on_loopback() -> None:
-    command = ui.ui_command("sqlite:////x.db", 5001)
+def test_the_server_is_one_worker_on_loopback_and_its_address_is_not_in_the_list_of_processes() -> None:
+    command = ui.ui_command(5001)
     assert command[:4] == [sys.executable, "-m", "mlflow", "server"]
-    assert command[4:] == [
-        *("--backend-store-uri", "sqlite:////x.db"),
-        *("--host", "127.0.0.1", "--port", "5001", "--workers", "1"),
-    ]
-    assert ui.ui_environment()["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
+    assert command[4:] == ["--host", "127.0.0.1", "--port", "5001", "--workers", "1"]
+    environment = ui.ui_environment("postgresql://me:canary@host/x")
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == "postgresql://me:canary@host/x"
+    assert environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
 
 
 def test_a_named_port_that_is_taken_is_refused_and_an_unnamed_one_passed_over(
@@ -77,9 +76,10 @@ def test_a_server_that_cannot_start_says_why(
     fake: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(ui, "ui_command", lambda *_, **__: [sys.executable, "-c", "raise SystemExit('no disk')"])
+    said = "no disk for postgresql://me:canary@host/x"
+    monkeypatch.setattr(ui, "ui_command", lambda *_, **__: [sys.executable, "-c", f"raise SystemExit({said!r})"])
     assert ui.serve(fake.store) == 1
-    assert "no disk" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith("no disk for postgresql://me:***@host/x\n")
 
 
 def test_a_server_that_does_not_answer_links_to_nothing() -> None:

@@ -1,5 +1,6 @@
 """The commands that need a cluster: `w2s submit`, `logs`, `stop`, and what `status` and `resume` do with --address."""
 
+import re
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from w2s_ray.cluster.jobs import Job
 
+_MARKET = "ray.io/market-type"  # Ray's own label, in the cluster files here too: spot or on-demand
 _ADDRESS_HELP = "URL of the cluster's Ray dashboard, such as http://localhost:8265 at the end of a tunnel."
 
 Address = Annotated[str, typer.Option("--address", help=_ADDRESS_HELP, show_default=False)]
@@ -43,8 +45,9 @@ def submit_sweeps(
     from w2s_ray.cluster.client import connect
     from w2s_ray.cluster.jobs import submit
 
+    labels = _labels(driver_on)
     client = connect(address, insecure=insecure)
-    job = submit(client, several, _labels(driver_on), take_over=take_over)
+    job = submit(client, several, labels, take_over=take_over)
     print(several.name)
     _follow(client, job, several.name, address) if is_followed else _say_how_to_go_on(job, several.name, address)
 
@@ -129,7 +132,16 @@ def _labels(text: str | None) -> dict[str, str] | None:
         return None
     label, _, value = text.partition("=")
     if not label or not value:
+        raise typer.BadParameter(f"LABEL=VALUE, such as {_MARKET}=on-demand, got {text!r}", param_hint="--driver-on")
+    if label == _MARKET and _admits_spot(value):
         raise typer.BadParameter(
-            f"LABEL=VALUE, such as ray.io/market-type=on-demand, got {text!r}", param_hint="--driver-on"
+            f"{text} means nodes that can be preempted, and a sweep stands still without its driver; name others, "
+            f"such as {_MARKET}=on-demand, or leave it out for the head node",
+            param_hint="--driver-on",
         )
     return {label: value}
+
+
+def _admits_spot(selector: str) -> bool:
+    """Whether a selector of Ray's, such as `spot`, `in(spot, on-demand)` or `!on-demand`, leaves the value `spot`."""
+    return ("spot" in re.findall(r"[\w.-]+", selector)) != selector.startswith("!")

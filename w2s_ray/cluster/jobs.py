@@ -6,7 +6,7 @@ two that submit a sweep at the same moment Ray lets one have the next number.
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,11 @@ class Job:
     message: str
 
     @property
+    def runs(self) -> frozenset[str]:
+        """All names by which people ask for it: the submission's and those of its sweeps."""
+        return frozenset((self.name, *self.sweeps))
+
+    @property
     def number(self) -> int:
         """How often the submission was started, this time included."""
         return int(self.id.rpartition("-")[2])
@@ -65,19 +70,19 @@ class Job:
         return f"job {self.id}: {self.status}, since {time.strftime('%Y-%m-%d %H:%M', time.localtime(self.began))}"
 
 
-def jobs_of(client: "JobSubmissionClient", name: str) -> list[Job]:
-    """Returns the jobs that the cluster remembers of a submission, or else of the file that has the sweep `name`.
+def jobs_of(client: "JobSubmissionClient", *names: str) -> list[Job]:
+    """Returns the jobs that the cluster remembers of any of these submissions or sweeps, a file's among them.
 
-    They are in the order of their beginnings.
+    They are in the order of their beginnings, those that have not ended behind the others.
     """
     with translated(client.get_address()):
         listed = [_job(job) for job in client.list_jobs() if _SWEEP in (job.metadata or {})]
-    found = [job for job in listed if job.name == name] or [job for job in listed if name in job.sweeps]
-    return sorted(found, key=lambda job: (job.began, job.number))
+    found = [job for job in listed if job.runs.intersection(names)]
+    return sorted(found, key=lambda job: (not job.is_over, job.began, job.number))
 
 
 def last_job(client: "JobSubmissionClient", name: str) -> Job:
-    """Returns the newest job that `jobs_of` finds. Raises ClusterError if the cluster knows none."""
+    """Returns the job of a sweep that runs, or else its newest. Raises ClusterError if the cluster knows none."""
     jobs = jobs_of(client, name)
     if not jobs:
         raise ClusterError(
@@ -99,17 +104,17 @@ def submit(
         client: of the cluster.
         several: the `store` is a folder that every node mounts.
         driver_on: labels of the node that the driver may run on; by default the head node.
-        take_over: ends a job of that name first, and a driver that somebody started by hand on the same node.
+        take_over: ends the jobs of these sweeps first, and a driver that somebody started by hand on the same node.
 
     Raises:
         SpecError: the spec names what the cluster cannot have.
-        ClusterError: the sweep is running there, or the cluster cannot be used.
+        ClusterError: one of the sweeps is running there, with others if `take_over`, or the cluster cannot be used.
     """
     name, store = several.name, several.sweeps[0].store
     sweeps = () if several.is_one else tuple(sweep.name for sweep in several.sweeps)
     with packed(several, take_over=take_over) as (entrypoint, runtime_env):
         if take_over:
-            _stop_running(client, name)
+            _stop_running(client, name, *sweeps)
         return _start(client, name, store, sweeps, entrypoint, runtime_env, driver_on)
 
 
@@ -136,9 +141,9 @@ def resume(
     where = store or (last.store if last else "")
     more = [*(["--trials", str(trials)] if trials else []), *taking_over(take_over)]
     entrypoint = command("resume", name, "--store", where, *more)
-    if take_over:
-        _stop_running(client, name)
     sweeps = last.sweeps if last and last.name == name else ()
+    if take_over:
+        _stop_running(client, name, *sweeps)
     return _start(client, name, where, sweeps, entrypoint, environment(), dict(last.driver_on) if last else None)
 
 
@@ -151,9 +156,15 @@ def stop(client: "JobSubmissionClient", name: str) -> Job:
     job = last_job(client, name)
     if job.is_over:
         raise ClusterError(f"sweep {name!r} does not run there ({job})")
-    if job.name != name:
+    return _stop(client, job, (name,))
+
+
+def _stop(client: "JobSubmissionClient", job: Job, names: Collection[str]) -> Job:
+    """Ends a job whose submission is one of `names`; another one runs more than these."""
+    if job.name not in names:
+        ours = next(name for name in names if name in job.runs)
         raise ClusterError(
-            f"sweep {name!r} runs there with others ({job}); end them all: w2s stop {job.name} {_there(client)}"
+            f"sweep {ours!r} runs there with others ({job}); end them all: w2s stop {job.name} {_there(client)}"
         )
     with translated(client.get_address()):
         client.stop_job(job.id)
@@ -175,9 +186,10 @@ def _has_begun(client: "JobSubmissionClient", job: Job) -> bool:
     return True
 
 
-def _stop_running(client: "JobSubmissionClient", name: str) -> None:
-    if any(not job.is_over for job in jobs_of(client, name)):
-        stop(client, name)
+def _stop_running(client: "JobSubmissionClient", *names: str) -> None:
+    for job in jobs_of(client, *names):
+        if not job.is_over:
+            _stop(client, job, names)
 
 
 def ask(client: "JobSubmissionClient", *arguments: str) -> str:
@@ -231,8 +243,8 @@ def _start(
     runtime_env: dict[str, Any],
     driver_on: dict[str, str] | None,
 ) -> Job:
-    before = jobs_of(client, name)
-    _refuse_a_second(client, name, before)
+    before = jobs_of(client, name, *sweeps)
+    _refuse_a_second(client, before, name, *sweeps)
     job_id = f"{name}-{1 + max((job.number for job in before if job.name == name), default=0)}"
     metadata = {_SWEEP: name, _STORE: store, _SWEEPS: " ".join(sweeps), _DRIVER_ON: json.dumps(driver_on or {})}
     try:
@@ -245,14 +257,15 @@ def _start(
                 entrypoint_label_selector=driver_on or None,
             )
     except ClusterError:
-        _refuse_a_second(client, name, jobs_of(client, name))  # somebody may have been faster
+        _refuse_a_second(client, jobs_of(client, name, *sweeps), name, *sweeps)  # somebody may have been faster
         raise
     return find(client, job_id)
 
 
-def _refuse_a_second(client: "JobSubmissionClient", name: str, jobs: list[Job]) -> None:
+def _refuse_a_second(client: "JobSubmissionClient", jobs: list[Job], *names: str) -> None:
     for job in jobs:
         if not job.is_over:
+            name = next(name for name in names if name in job.runs)
             raise ClusterError(
                 f"sweep {name!r} is running there ({job}); "
                 f"follow it with w2s logs {name} -f {_there(client)}, or end it: w2s stop {job.name} {_there(client)}, "

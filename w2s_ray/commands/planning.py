@@ -66,3 +66,5 @@ def _more(needs: "list[Need]", on_cluster: "ClusterPlan | SeveralOnCluster | Non
 def _print_table(on_cluster: "ClusterPlan | SeveralOnCluster") -> None:
     print()
     console().print(on_cluster.to_table())
+    if on_cluster.problems_text():
+        show(f"\n{on_cluster.problems_text()}")

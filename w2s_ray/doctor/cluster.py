@@ -23,9 +23,8 @@ from w2s_ray.doctor.checks import ON_EACH_MACHINE
 from w2s_ray.doctor.finding import Finding, first_line, has_problem, ok, placed, problem, warning
 from w2s_ray.doctor.machine import versions
 from w2s_ray.doctor.need import Need
-from w2s_ray.doctor.node_types import file_of_the_autoscaler
-from w2s_ray.doctor.request import Kind
 from w2s_ray.doctor.store import seen_from_the_driver
+from w2s_ray.search.node_types import Kind, file_of_the_autoscaler
 
 CLUSTER = "cluster"
 _JOIN_SECONDS = 60.0  # Ray itself tries for minutes to reach a head that is gone

@@ -3,22 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from w2s_ray.search.node_types import Kind
 from w2s_ray.spec import Sweep
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Nodes that are alike.
-
-    Attributes:
-        name: of a node, or of a node type of an autoscaler.
-        resources: of one of them, by Ray's names.
-        count: how many there are, or may be.
-    """
-
-    name: str
-    resources: dict[str, float]
-    count: int
 
 
 @dataclass(frozen=True)
@@ -28,7 +14,7 @@ class Request:
     Attributes:
         sweeps: empty where no spec was given.
         store: an absolute folder; None where none was named, on a cluster.
-        cluster_file: says the node types that an autoscaler may add; see `node_types`.
+        cluster_file: says the node types that an autoscaler may add; see `search.node_types`.
         is_cluster: whether Ray is joined rather than started here.
         kinds: filled in once the nodes are known.
     """

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from w2s_ray.doctor.finding import Finding, advised, ok, problem, warning
-from w2s_ray.doctor.node_types import kinds_in
-from w2s_ray.doctor.request import Kind, Request
+from w2s_ray.doctor.request import Request
 from w2s_ray.machine import resources_here, usable_cpus
 from w2s_ray.search.forecast import free_bytes
+from w2s_ray.search.node_types import Kind, kinds_in
 from w2s_ray.search.plan import Plan, make_plan
 from w2s_ray.spec import Resources, Sweep, replace
 from w2s_ray.spec.resources import amount_in_words, in_words, places_in

@@ -18,6 +18,7 @@ from w2s_ray.assets import locate
 from w2s_ray.export import w2s_student
 from w2s_ray.export.choice import Chosen
 from w2s_ray.export.weights import network_of, trained_weights
+from w2s_ray.files import from_json
 from w2s_ray.models.load import load_tokenizer
 from w2s_ray.stages.artifacts import EXAMPLES, Examples
 from w2s_ray.stages.stage import Finetune
@@ -66,7 +67,7 @@ def _must_be_free(place: Path) -> None:
     if not place.exists() or (place.is_dir() and not any(place.iterdir())):
         return
     try:
-        found = json.loads((place / _CONFIG).read_text(encoding="utf-8")).get("model_type")
+        found = from_json((place / _CONFIG).read_bytes()).get("model_type")
     except (OSError, ValueError, AttributeError):
         found = None
     if found != w2s_student.StudentConfig.model_type:

@@ -1,21 +1,18 @@
-"""The nodes of a simulated cluster: what is free on them, how Ray places work, and what the autoscaler asks for.
+"""The nodes of a simulated cluster: what is free on them, and how Ray places work.
 
 As in Ray: work without GPUs avoids nodes with them, the oldest node that has room is taken, a group of workers gets all
 its places or none. The autoscaler sees all waiting work at once, counts what the nodes that are starting will hold, and
-asks for the rest in one step. Of the types that fit it takes the cheapest; Ray's own takes the one that the work fills
-best, which is the same where bigger nodes cost more.
+asks for the rest in one step: `w2s_ray.planning.autoscaler`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
 
+from w2s_ray.planning.autoscaler import Room, nodes_for
 from w2s_ray.planning.jobs import Job, fits
 from w2s_ray.spec.cluster import Cluster, NodeType
 from w2s_ray.spec.resources import in_words, places_in
-
-_Place = TypeVar("_Place")
 
 
 @dataclass
@@ -39,16 +36,7 @@ class Node:
         return self.gone is None and self.up <= now
 
 
-@dataclass
-class _Room:
-    """What is free on a node that is there or asked for, while the autoscaler counts."""
-
-    kind: str
-    type: NodeType
-    free: dict[str, float]
-
-
-def take(place: "Node | _Room", job: Job, sign: int = 1) -> None:
+def take(place: Node, job: Job, sign: int = 1) -> None:
     """Gives a worker of `job` its place, or with sign -1 takes it back."""
     for name, amount in job.demand.items():
         place.free[name] = place.free.get(name, 0.0) - sign * amount
@@ -60,6 +48,7 @@ class Fleet:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.nodes: list[Node] = []
+        self._alive: dict[int, Node] = {}  # of thousands that come and go few are there at a time
 
     def launch(self, kind: str, now: float, *, at_once: bool = False) -> Node:
         """Asks for a node, which is up after the start-up time; those of `min` are there from the beginning."""
@@ -67,16 +56,22 @@ class Fleet:
         up = now if at_once else now + 60 * type_.startup_minutes
         node = Node(len(self.nodes), kind, type_, now, up, dict(type_.capacity), idle_since=up)
         self.nodes.append(node)
+        self._alive[node.number] = node
         return node
+
+    def let_go(self, node: Node, now: float) -> None:
+        """A node leaves: the cluster does not need it any more, or lost it."""
+        node.gone = now
+        del self._alive[node.number]
 
     def alive(self) -> list[Node]:
         """The nodes that are up or starting."""
-        return [node for node in self.nodes if node.gone is None]
+        return list(self._alive.values())
 
     def place(self, job: Job, now: float) -> list[Node] | None:
         """Returns a node for each worker of `job` and takes the places; None where they are not free."""
         places: list[Node] = []
-        for node in _preferred(job, [one for one in self.alive() if one.is_up(now)], lambda one: one.type):
+        for node in _preferred(job, [one for one in self.alive() if one.is_up(now)]):
             while len(places) < job.workers and node.kind in job.seconds and fits(job.demand, node.free):
                 take(node, job)
                 places.append(node)
@@ -98,55 +93,10 @@ class Fleet:
         counts = Counter(node.kind for node in self.alive())
         short = [kind for kind, type_ in self.cluster.nodes.items() for _ in range(type_.min - counts[kind])]
         counts.update(short)
-        free = [_Room(node.kind, node.type, dict(node.free)) for node in self.alive()]
-        free += [self._new(kind) for kind in short]
-        asked, hopeless = list(short), set[tuple[object, ...]]()
-        for job in waiting:
-            if job.shape in hopeless:
-                continue
-            more = self._reserve(job, free, counts)
-            if more is None:
-                hopeless.add(job.shape)
-                continue
-            asked += more
-            counts.update(more)
-        return asked
-
-    def _new(self, kind: str) -> "_Room":
-        type_ = self.cluster.nodes[kind]
-        return _Room(kind, type_, dict(type_.capacity))
-
-    def _reserve(self, job: Job, free: list["_Room"], counts: Counter[str]) -> list[str] | None:
-        """Takes places for `job` in `free`, which grows by the nodes that it needs; returns their types."""
-        taken: list[_Room] = []
-        more: list[_Room] = []
-        for room in _preferred(job, free, lambda one: one.type):
-            while len(taken) < job.workers and room.kind in job.seconds and fits(job.demand, room.free):
-                take(room, job)
-                taken.append(room)
-            if len(taken) == job.workers:
-                break
-        while len(taken) < job.workers:
-            if not (more and fits(job.demand, more[-1].free)):
-                kind = self._cheapest(job, counts + Counter(room.kind for room in more))
-                if kind is None:
-                    for room in taken:
-                        take(room, job, -1)
-                    return None
-                more.append(self._new(kind))
-            take(more[-1], job)
-            taken.append(more[-1])
-        free += more
-        return [room.kind for room in more]
-
-    def _cheapest(self, job: Job, counts: Mapping[str, int]) -> str | None:
-        kinds = [
-            kind
-            for kind, type_ in self.cluster.nodes.items()
-            if kind in job.seconds and counts.get(kind, 0) < type_.max and fits(job.demand, type_.capacity)
-        ]
-        types = self.cluster.nodes
-        return min(kinds, key=lambda kind: (_wastes_gpu(job, types[kind]), types[kind].price), default=None)
+        rooms = [Room(node.kind, node.type, node.free) for node in self.alive()]
+        rooms += [Room.of_new(kind, self.cluster.nodes[kind]) for kind in short]
+        spare = {kind: type_.max - counts[kind] for kind, type_ in self.cluster.nodes.items()}
+        return short + nodes_for(waiting, rooms, self.cluster.nodes, spare)
 
     def is_above_min(self, node: Node) -> bool:
         """Whether the cluster may let a node go that has nothing to do."""
@@ -168,16 +118,12 @@ def places_for(demand: Mapping[str, float], cluster: Cluster) -> int:
     return sum(type_.max * places_in(type_.capacity, demand) for type_ in cluster.nodes.values())
 
 
-def _preferred(job: Job, places: Iterable[_Place], type_of: Callable[[_Place], NodeType]) -> Iterator[_Place]:
+def _preferred(job: Job, nodes: Iterable[Node]) -> Iterator[Node]:
     """Yields those first whose GPUs the job would not leave idle, each kind in its order."""
-    wasteful: list[_Place] = []
-    for place in places:
-        if _wastes_gpu(job, type_of(place)):
-            wasteful.append(place)
+    wasteful: list[Node] = []
+    for node in nodes:
+        if node.type.gpus > 0 and not job.demand.get("GPU"):
+            wasteful.append(node)
         else:
-            yield place
+            yield node
     yield from wasteful
-
-
-def _wastes_gpu(job: Job, type_: NodeType) -> bool:
-    return type_.gpus > 0 and not job.demand.get("GPU")

@@ -34,6 +34,11 @@ class Job:
     label: str = ""
 
     @property
+    def named(self) -> str:
+        """What people call it."""
+        return self.label or self.key
+
+    @property
     def fastest(self) -> float:
         """Seconds on the node type that takes the fewest."""
         return min(self.seconds.values())

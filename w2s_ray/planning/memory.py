@@ -16,11 +16,13 @@ import psutil
 
 from w2s_ray.assets import dimensions_of
 from w2s_ray.dimensions import Dimensions
+from w2s_ray.machine import resources_here
 from w2s_ray.planning.jobs import fits
 from w2s_ray.search.forecast import rows_of
 from w2s_ray.spec import Model, Resources, Sweep
 from w2s_ray.spec.cluster import Cluster, NodeType
 from w2s_ray.spec.model import FROZEN, ON_FEATURES
+from w2s_ray.stages.devices import decided, is_large
 from w2s_ray.units import in_bytes, in_count
 
 PROCESS = 0.8e9  # imports, allocator and workspaces, or a GPU's context: measured 0.76 to 0.86 GB on a CPU
@@ -55,12 +57,23 @@ def needs_of(sweep: Sweep, cluster: Cluster | None) -> list[Need]:
     """
     used = {name for pairing in sweep.pairings for name in (pairing.weak, pairing.strong, *pairing.intermediates)}
     models = {name: model for name, model in sweep.models.items() if name in used}
-    found = [(_training(name, model, sweep), sweep.resources.of(name)) for name, model in models.items()]
+
+    def of(resources: Resources, model: Model, *, is_run: bool = True) -> Resources:
+        is_for_gpu = is_run and is_large(model.source, model.revision, [model.depth])
+        if is_for_gpu and cluster is None:
+            return resources  # what this machine has only Ray could tell, which takes a while to import
+        return decided(resources, is_for_gpu, cluster.kinds if cluster else ())
+
+    found = [
+        (_training(name, model, sweep), of(sweep.resources.of(name), model, is_run=model.train not in FROZEN))
+        for name, model in models.items()
+    ]
     frozen = {model.source: model for model in _deepest_last(models.values()) if model.train in ON_FEATURES}
-    of_features = sweep.resources.features
-    found += [(_pass(f"features of {name}", model, of_features), of_features) for name, model in frozen.items()]
+    for name, model in frozen.items():
+        resources = of(sweep.resources.features, model)
+        found.append((_pass(f"features of {name}", model, resources), resources))
     for name in sorted({pairing.strong for pairing in sweep.pairings} if "prompt" in sweep.methods else ()):
-        resources = sweep.resources.of(name)
+        resources = of(sweep.resources.of(name), models[name])
         found.append((_pass(f"prompting {name}", models[name], resources), resources))
     return [replace(need, problem=_problem(need, resources, sweep, cluster)) for need, resources in found]
 
@@ -147,7 +160,7 @@ def _problem_here(size: float, resources: Resources, sweep: Sweep) -> str:
     held, cpus = float(psutil.virtual_memory().total), os.cpu_count() or 1
     most = sweep.search.parallelism * len(sweep.seeds) * resources.workers
     beside = max(1, min(most, int(cpus / resources.cpus)))
-    if size * beside <= held:
+    if size * beside <= held or (resources.gpus is None and resources_here().get("GPU")):
         return ""
     several = f"{beside} side by side take {in_bytes(size * beside)}" if beside > 1 else f"takes {in_bytes(size)}"
     return f"{several}, and this machine has {in_bytes(held)}; lower micro_batch or parallelism, or give it more cpus"

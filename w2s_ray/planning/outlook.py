@@ -1,12 +1,14 @@
 """What a schedule says in hours and money, on the cluster as given and on half and twice its nodes."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from rich.table import Table
 
 from w2s_ray.planning.jobs import CriticalPath, critical_path
-from w2s_ray.planning.simulate import Schedule, simulate
+from w2s_ray.planning.simulate import Schedule, UnendingError, misfit, simulate
 from w2s_ray.planning.workload import Planned, plan_work
 from w2s_ray.spec import Sweep
 from w2s_ray.spec.cluster import Cluster
@@ -14,6 +16,7 @@ from w2s_ray.stages.store import Store
 from w2s_ray.units import in_time
 
 SIZES = {"half the nodes": 0.5, "as given": 1.0, "twice the nodes": 2.0}
+UNENDING = "does not end"  # what a table says of a size that some stage does not fit, or is never done on
 _HOUR = 3600.0
 _SHOWN = 3  # of the longest stages on the critical path
 
@@ -46,9 +49,18 @@ class Outlook:
 
 @dataclass(frozen=True)
 class ClusterPlan:
-    """What is left of a sweep on a cluster of three sizes, by the keys of `SIZES`; how many jobs, and how timed."""
+    """What is left of a sweep on a cluster of three sizes, the keys of `SIZES`.
+
+    Attributes:
+        outlooks: the sizes on which it ends.
+        problems: the other sizes, and why it does not end there.
+        critical: what no number of nodes would shorten.
+        jobs, measured: how many there are, and how many of them are timed by stages in the store.
+        currency: of the costs.
+    """
 
     outlooks: dict[str, Outlook]
+    problems: dict[str, str]
     critical: CriticalPath
     jobs: int
     measured: int
@@ -61,26 +73,36 @@ class ClusterPlan:
             "currency": self.currency,
             "jobs": {"measured": self.measured, "modelled": self.jobs - self.measured},
             "critical_path": {"seconds": round(self.critical.seconds, 3), "stages": chain},
-            **{name.replace(" ", "_"): _json_of(one) for name, one in self.outlooks.items()},
+            **{size.replace(" ", "_"): self._json_of(size) for size in SIZES},
         }
+
+    def _json_of(self, size: str) -> dict[str, object]:
+        return {"problem": self.problems[size]} if size in self.problems else _json_of(self.outlooks[size])
 
     def to_table(self) -> Table:
         """Returns the three sizes side by side."""
-        table = Table("", *self.outlooks, box=None, pad_edge=False)
+        table = Table("", *SIZES, box=None, pad_edge=False)
         for column in table.columns[1:]:
             column.justify = "right"
+
+        def row(head: str, cell: Callable[[Outlook], str], otherwise: str = "") -> None:
+            table.add_row(head, *(cell(self.outlooks[one]) if one in self.outlooks else otherwise for one in SIZES))
+
         several = list(self.outlooks.values())
-        table.add_row("wall-clock", *(in_time(one.seconds) for one in several))
-        table.add_row(f"cost, {self.currency}", *(f"{one.cost:.2f}" for one in several))
+        row("wall-clock", lambda one: in_time(one.seconds), UNENDING)
+        row(f"cost, {self.currency}", lambda one: f"{one.cost:.2f}")
         if any(one.gpu_hours for one in several):
-            table.add_row("GPU-hours of stages", *(f"{one.gpu_hours:.2f}" for one in several))
-        table.add_row("CPU-hours of stages", *(f"{one.cpu_hours:.2f}" for one in several))
-        for kind in several[0].nodes:
-            hours = (f"{one.node_hours.get(kind, 0.0):.2f} (at most {one.nodes[kind]})" for one in several)
-            table.add_row(f"node-hours of {kind}", *hours)
-        table.add_row(f"{several[0].resource} utilization", *(f"{one.utilization:.0%}" for one in several))
-        table.add_row("stages that lose a node", *(str(one.lost) for one in several))
+            row("GPU-hours of stages", lambda one: f"{one.gpu_hours:.2f}")
+        row("CPU-hours of stages", lambda one: f"{one.cpu_hours:.2f}")
+        for kind in several[0].nodes if several else ():
+            row(f"node-hours of {kind}", partial(_hours_cell, kind))
+        row(f"{several[0].resource if several else 'CPU'} utilization", lambda one: f"{one.utilization:.0%}")
+        row("stages that lose a node", lambda one: str(one.lost))
         return table
+
+    def problems_text(self) -> str:
+        """Returns a line for each size on which the sweep does not end; empty if there is none."""
+        return "\n".join(f"{size}: {problem}" for size, problem in self.problems.items())
 
     def path_text(self) -> str:
         """Returns what no number of nodes would shorten, and how the stages' times are known."""
@@ -97,18 +119,26 @@ def plan_on(sweep: Sweep, store: Store, cluster: Cluster) -> ClusterPlan:
     """Schedules what is left of a sweep on a cluster, on half and on twice its nodes. Starts and writes nothing.
 
     Raises:
-        ValueError: a stage asks for more than the cluster can ever have, or nothing tells how long it takes.
+        ValueError: a stage asks for more than the cluster as given can ever have, or nothing tells how long it takes.
     """
     planned = plan_work(sweep, store, cluster)
-    outlooks = {"as given": _outlook(planned, cluster)}
-    resources = sweep.resources
-    is_elastic = any(one.is_elastic for one in (resources.default, *resources.models.values()))
-    for name, factor in SIZES.items():
-        if name not in outlooks:
-            sized = cluster.times(factor)
-            outlooks[name] = _outlook(plan_work(sweep, store, sized) if is_elastic else planned, sized)
+    problem = misfit(planned.work, cluster)
+    if problem:
+        raise ValueError(f"{problem}; change resources in the spec, or the cluster's nodes")
+    resources = (sweep.resources.default, *sweep.resources.models.values())
+    # How wide an elastic group is depends on how many nodes there are, and so does whether any group finds GPUs.
+    differs = any(one.is_elastic or (one.workers > 1 and one.gpus is None) for one in resources)
+    outlooks: dict[str, Outlook] = {}
+    problems: dict[str, str] = {}
+    for size, factor in SIZES.items():
+        sized = cluster.times(factor) if factor != 1 else cluster
+        try:
+            outlooks[size] = _outlook(plan_work(sweep, store, sized) if differs else planned, sized)
+        except UnendingError as error:
+            problems[size] = str(error)
     return ClusterPlan(
-        outlooks={name: outlooks[name] for name in SIZES},
+        outlooks=outlooks,
+        problems=problems,
         critical=critical_path(planned.work),
         jobs=len(planned.work.jobs),
         measured=planned.measured,
@@ -153,6 +183,10 @@ def _node_hours(schedule: Schedule, cluster: Cluster) -> dict[str, float]:
 
 def _end(gone: float | None, schedule: Schedule) -> float:
     return schedule.seconds if gone is None else gone
+
+
+def _hours_cell(kind: str, one: Outlook) -> str:
+    return f"{one.node_hours.get(kind, 0.0):.2f} (at most {one.nodes[kind]})"
 
 
 def _json_of(one: Outlook) -> dict[str, object]:

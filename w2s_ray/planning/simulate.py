@@ -7,12 +7,18 @@ away loses its jobs back to their last checkpoint. The same seed gives the same 
 import heapq
 import itertools
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from w2s_ray.planning.fleet import Fleet, Node, capacity_problem, take
 from w2s_ray.planning.jobs import Job, Workload, fits
 from w2s_ray.spec.cluster import Cluster
+
+MOST_LOST = 50  # tries of a job of which nothing was kept; 4 h without checkpoints on nodes that last 1 h need about 54
+
+
+class UnendingError(ValueError):
+    """A workload that does not end on a cluster: a job does not fit, or is lost again and again."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,8 @@ class _Simulation:
     asked: int = 0
     told: int = 0
     next_ask: float = 0.0
+    wasted: Counter[str] = field(default_factory=Counter)  # job to its tries of which nothing was kept
+    unused: int = 0  # nodes that the first of those waiting could use, lost since anything ran
 
     def __post_init__(self) -> None:
         self.fleet = Fleet(self.cluster)
@@ -107,11 +115,19 @@ class _Simulation:
             if what == "up":
                 self.at(self.now + 60 * self.cluster.idle_minutes, "idle", of)
             elif what == "lost":
-                of.gone = self.now
-                for key in sorted(of.running):
-                    self.end(self.runs[key], lost=True)
+                self.fleet.let_go(of, self.now)
+                self.lose(of)
             elif self.is_idle(of):
-                of.gone = self.now
+                self.fleet.let_go(of, self.now)
+
+    def lose(self, node: Node) -> None:
+        for key in sorted(node.running):
+            self.end(self.runs[key], lost=True)
+        first = self.work.jobs[self.waiting[0]] if self.waiting and not self.runs else None
+        if first is not None and node.kind in first.seconds:
+            self.unused += 1
+            if self.unused > MOST_LOST * first.workers:
+                raise _never_done(first)
 
     def is_idle(self, node: Node) -> bool:
         rested = self.now - node.idle_since >= 60 * self.cluster.idle_minutes - 1e-6
@@ -170,6 +186,7 @@ class _Simulation:
         self.waiting = left
 
     def start(self, job: Job, nodes: list[Node]) -> None:
+        self.unused = 0
         is_new = any(len(node.running) > node.processes for node in nodes)
         for node in nodes:
             node.processes = max(node.processes, len(node.running))
@@ -191,8 +208,12 @@ class _Simulation:
         del self.runs[job.key]
         self.tries.append(Try(job.key, tuple(node.number for node in run.nodes), run.start, self.now, lost))
         if lost:
-            self.left[job.key] = self.left.get(job.key, 1.0) - self.kept(run)
+            kept = self.kept(run)
+            self.left[job.key] = self.left.get(job.key, 1.0) - kept
             self.waiting.append(job.key)
+            self.wasted[job.key] += not kept
+            if self.wasted[job.key] > MOST_LOST:
+                raise _never_done(job)
             return
         self.done.add(job.key)
         self.waiting += [other for other in self.readers[job.key] if other in self.wanted and self.is_ready(other)]
@@ -203,14 +224,25 @@ class _Simulation:
         return 0.0 if each is None or not run.duration else worked // each * each / run.duration
 
 
+def _never_done(job: Job) -> UnendingError:
+    return UnendingError(
+        f"{job.named} does not get done on nodes that are preempted this often: needs on-demand nodes or checkpoints"
+    )
+
+
+def misfit(work: Workload, cluster: Cluster) -> str:
+    """Returns which job asks for more than the cluster can ever have, and for what; empty if none does."""
+    problems = ((job, capacity_problem(job, cluster)) for job in work.jobs.values())
+    return next((f"{job.named} {problem}" for job, problem in problems if problem), "")
+
+
 def simulate(work: Workload, cluster: Cluster) -> Schedule:
     """Schedules a workload on a cluster.
 
     Raises:
-        ValueError: a job asks for more than the cluster can ever have.
+        UnendingError: a job asks for more than the cluster can ever have, or is lost too often to be done.
     """
-    for job in work.jobs.values():
-        problem = capacity_problem(job, cluster)
-        if problem:
-            raise ValueError(f"{job.label or job.key} {problem}; change resources in the spec, or the cluster's nodes")
+    problem = misfit(work, cluster)
+    if problem:
+        raise UnendingError(problem)
     return _Simulation(work, cluster).run()

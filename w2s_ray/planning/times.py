@@ -85,7 +85,7 @@ class Times:
         return flops_of(stage, self._sweep, self._cluster.tokens_per_example)
 
     def _like(self, stage: Stage) -> list[Measured]:
-        on_gpu = stage.execution.resources.gpus > 0
+        on_gpu = bool(stage.execution.resources.gpus)
         for likeness in _likenesses(stage):
             found = [one for one in self._alike.get(likeness, ()) if one.had_gpu == on_gpu]
             if found:

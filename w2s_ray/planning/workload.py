@@ -25,6 +25,7 @@ from w2s_ray.search.samplers import sampler_for, suggest_all
 from w2s_ray.spec import Sweep, replace
 from w2s_ray.spec.cluster import Cluster
 from w2s_ray.spec.model import AT_ONCE
+from w2s_ray.stages.devices import with_gpus
 from w2s_ray.stages.record import StageRecord
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, Stage, walk
 from w2s_ray.stages.store import Store
@@ -58,7 +59,8 @@ def plan_work(sweep: Sweep, store: Store, cluster: Cluster) -> Planned:
     goes = _goes(walk(*(stage for graph in graphs for of_role in graph.values() for stage in of_role)))
     stored = store.read_all(stage.address for go in goes for stage in go)
     records = {address: one.record for address, one in stored.items() if one is not None}
-    missing = [left for go in goes if (left := [stage for stage in go if stage.address not in records])]
+    lacking = [left for go in goes if (left := [stage for stage in go if stage.address not in records])]
+    missing = [[with_gpus(stage, cluster.kinds) for stage in go] for go in lacking]
     times = Times(sweep, cluster, _measured(goes, records))
     key_of = {stage.address: go[0].address for go in missing for stage in go}
     jobs = [_job(go, key_of, times, cluster) for go in missing]

@@ -8,6 +8,8 @@ from typing import Any
 
 from rich.markup import escape
 
+from w2s_ray.search.fitting import without_place
+from w2s_ray.search.node_types import kinds_on
 from w2s_ray.search.progress import Progress
 from w2s_ray.search.resuming import resume_command
 from w2s_ray.search.session import ray_session
@@ -36,9 +38,7 @@ def at_work(sweep: Sweep, store: Store, progress: Progress, leaving: Leaving, le
     """
     again = resume_command(sweep.name, store.uri)
     with ray_session(progress, again) as ray:
-        from w2s_ray.stages.broker import start_broker
-
-        broker = start_broker(store, sweep.name, sweep.resources.store_patience)
+        broker = _start_broker(ray, sweep, store, progress)
 
         def running() -> list[str]:
             try:
@@ -58,3 +58,13 @@ def at_work(sweep: Sweep, store: Store, progress: Progress, leaving: Leaving, le
             with contextlib.suppress(ray.exceptions.RayError):
                 ray.get(broker.drain.remote(), timeout=leaving.seconds(_DRAIN_SECONDS, _THEN_SECONDS))
             raise
+
+
+def _start_broker(ray: Any, sweep: Sweep, store: Store, progress: Progress) -> Any:
+    """Starts the broker with what the nodes have, after saying what none of them could hold."""
+    from w2s_ray.stages.broker import start_broker
+
+    kinds = [(kind.resources, kind.count) for kind in kinds_on(ray)]
+    for words in without_place(sweep, kinds):
+        progress.say(f"[yellow]no place[/yellow]: {escape(words)}")
+    return start_broker(store, sweep.name, sweep.resources.store_patience, kinds)

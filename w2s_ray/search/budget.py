@@ -1,14 +1,16 @@
 """Whether a sweep's budget allows one more trial.
 
-A trial is taken to cost what those that ended did on average, shared stages included; one more may be asked for if that
-is left for it and for every open one. So what was asked for ends within the budget, but for trials that take longer
-than usual and for the first `parallelism`, before which nothing is known. The answer may change while trials run: as
-shared stages are spread over more of them, a trial gets cheaper.
+A trial is taken to cost what those that ended did on average, shared stages included; one more may be asked for if
+that is left for it and for every open one. By the clock a trial is taken to last as long as their median, since one
+that was open while no driver ran looks longer than it was. So what was asked for ends within the budget, but for
+trials that take longer than usual and for the first `parallelism`, before which nothing is known. The answer may
+change while trials run: as shared stages are spread over more of them, a trial gets cheaper.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
+from statistics import median
 
 from w2s_ray.spec.budget import Budget, deadline_after
 from w2s_ray.stages.spent import Meter, Used
@@ -23,17 +25,21 @@ class Allowance:
         budget: of the spec; None allows all.
         meter: of what its stages use.
         started: when the sweep was first started, in seconds since the epoch.
-        ended: trials that have ended before.
+        before: seconds that each trial lasted which has ended before, under any driver.
         clock: seconds since the epoch.
     """
 
     def __init__(
-        self, budget: Budget | None, meter: Meter, started: float, ended: int, clock: Callable[[], float] = time.time
+        self,
+        budget: Budget | None,
+        meter: Meter,
+        started: float,
+        before: Iterable[float],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._budget, self._meter, self._started, self._clock = budget, meter, started, clock
-        self._ended = ended
         self._begun: dict[str, float] = {}
-        self._durations: list[float] = []
+        self._durations = list(before)
 
     def begin(self, trial: str) -> None:
         """Takes note that a trial was asked for."""
@@ -41,7 +47,6 @@ class Allowance:
 
     def end(self, trial: str) -> None:
         """Takes note that a trial has ended."""
-        self._ended += 1
         self._durations.append(self._clock() - self._begun.pop(trial))
 
     def refusal(self) -> str | None:
@@ -49,9 +54,9 @@ class Allowance:
         if self._budget is None:
             return None
         now = self._clock()
-        used, more = self._meter.used(now), len(self._begun) + 1
+        used, more, ended = self._meter.used(now), len(self._begun) + 1, len(self._durations)
         for unit, spent, most in _bounds(self._budget, used):
-            each = spent / self._ended if self._ended else 0.0
+            each = spent / ended if ended else 0.0
             if spent >= most or spent + more * each > most:
                 return f"{_amount(spent)} of {_amount(most)} {unit} are used, and a trial takes about {_amount(each)}"
         return self._refusal_by_time(self._budget.deadline, now)
@@ -60,7 +65,7 @@ class Allowance:
         if deadline is None:
             return None
         end = _moment(deadline, self._started)
-        each = sum(self._durations) / len(self._durations) if self._durations else 0.0
+        each = median(self._durations) if self._durations else 0.0
         if now + each < end.timestamp():
             return None
         return f"the deadline is {end.isoformat(timespec='minutes')}, and a trial takes about {each:.0f} s"

@@ -4,7 +4,6 @@ A sweep whose spec cannot be laid out now, or whose study does not say which sta
 While something is removed, gc holds every sweep of the store, so that no driver finds a stage and loses it.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from optuna.trial import FrozenTrial, TrialState
 
 from w2s_ray.assets import AssetError
+from w2s_ray.files import from_json
 from w2s_ray.methods import BASELINES, Parts, plan_stages
 from w2s_ray.search.confirmation import confirmations_in
 from w2s_ray.search.folder import load_spec, study_place
@@ -187,7 +187,7 @@ def _mentions(place: Place) -> list[Mention]:
 
 
 def _mention(study: str, trial: FrozenTrial) -> Mention:
-    stages: dict[str, list[str]] = json.loads(trial.user_attrs.get("stages", "{}"))
+    stages: dict[str, list[str]] = from_json(trial.user_attrs.get("stages", "{}"))
     value = trial.value if trial.state == TrialState.COMPLETE else None
     return Mention(study, trial.state, value, {role: tuple(addresses) for role, addresses in stages.items()})
 

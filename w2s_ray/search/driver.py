@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -134,9 +135,9 @@ def _open_study(
 
 
 def _allowance(sweep: Sweep, store: Store, study: Study) -> Allowance:
-    ended = sum(trial.state in FINISHED for _, trial in study.trials())
+    lasted = [trial.duration or timedelta() for _, trial in study.trials() if trial.state in FINISHED]
     started = time.time() if study.started is None else study.started
-    return Allowance(sweep.search.budget, Meter(store, sweep.name), started, ended)
+    return Allowance(sweep.search.budget, Meter(store, sweep.name), started, [one.total_seconds() for one in lasted])
 
 
 def _say_what_is_left_out(record: SweepRecord, study: Study, allowance: Allowance, progress: Progress) -> None:

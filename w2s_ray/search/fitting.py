@@ -6,7 +6,8 @@ from pathlib import Path
 from w2s_ray.assets import is_local
 from w2s_ray.machine import resources_here, usable_cpus
 from w2s_ray.spec import Problem, Resources, SpecError, Sweep, replace
-from w2s_ray.spec.resources import amount_in_words
+from w2s_ray.spec.resources import amount_in_words, in_words, places_in
+from w2s_ray.stages.devices import NodeKinds
 from w2s_ray.stages.open import absolute_place
 
 
@@ -26,14 +27,31 @@ def fitted_to_this_machine(sweep: Sweep) -> Sweep:
 
     Ray would wait for ever for a CPU or a resource that never comes.
     """
-    plan = sweep.resources
-    features = replace(plan.features, cpus=min(plan.features.cpus, usable_cpus()))
-    asked = {"default": plan.default, "features": replace(features, workers=1)}  # nothing of them is divided
-    asked |= {f"models.{name}": wanted for name, wanted in plan.models.items()}
-    problems = [problem for place, wanted in asked.items() for problem in _lacking(place, wanted)]
+    features = replace(sweep.resources.features, cpus=min(sweep.resources.features.cpus, usable_cpus()))
+    fitted = replace(sweep, resources=replace(sweep.resources, features=features))
+    problems = [problem for place, wanted in _asked(fitted).items() for problem in _lacking(place, wanted)]
     if problems:
         raise SpecError(problems)
-    return replace(sweep, resources=replace(plan, features=features))
+    return fitted
+
+
+def without_place(sweep: Sweep, kinds: NodeKinds) -> Iterator[str]:
+    """Yields in words what no node of these kinds can hold, so that its stages wait for one that nobody may have."""
+    for place, wanted in _asked(sweep).items():
+        if sum(count * places_in(has, wanted.demand) for has, count in kinds) < wanted.fewest:
+            asks = in_words(wanted.demand) + (f" for each of {wanted.fewest} workers" if wanted.fewest > 1 else "")
+            yield (
+                f"resources.{place} asks for {asks}, and neither the nodes that are there nor the node types known "
+                "here have it; its stages wait until a node does. `w2s doctor SPEC` says what there is"
+            )
+
+
+def _asked(sweep: Sweep) -> dict[str, Resources]:
+    """Returns what one stage of each place in the spec asks for."""
+    plan = sweep.resources
+    asked = {"default": plan.default} if set(sweep.models) - set(plan.models) else {}
+    asked["features"] = replace(plan.features, workers=1)  # nothing of them is divided
+    return asked | {f"models.{name}": wanted for name, wanted in plan.models.items()}
 
 
 def _lacking(place: str, wanted: Resources) -> Iterator[Problem]:

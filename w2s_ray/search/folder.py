@@ -1,6 +1,5 @@
 """A sweep's folder in the store: its spec and its study."""
 
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
-from w2s_ray.files import write_whole
+from w2s_ray.files import from_json, write_whole
 from w2s_ray.methods import Experiment
 from w2s_ray.search.confirmation import Confirmation, confirmations_in
 from w2s_ray.search.history import history_in
@@ -141,7 +140,7 @@ def _confirmed(trials: Iterable[TrialRecord], made: Mapping[int, Confirmation]) 
 def _trial_record(sweep: Sweep, number: int, trial: FrozenTrial) -> TrialRecord:
     experiment = experiment_of(sweep, number, trial)
     pairing = sweep.pairing(experiment.pairing)
-    stages = json.loads(trial.user_attrs.get("stages", "{}"))
+    stages = from_json(trial.user_attrs.get("stages", "{}"))
     early = None if trial.state in FINISHED else trial.user_attrs.get(EARLY)
     ended = trial.user_attrs if early is None else early
     return TrialRecord(

@@ -19,6 +19,7 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 
+from w2s_ray.files import from_json
 from w2s_ray.stages.errors import StoreUnavailableError
 
 LAST_ASKED = "stages"
@@ -99,8 +100,8 @@ class JournalFile(BaseJournalBackend):
 
     def _entry(self, number: int, line: bytes) -> dict[str, Any]:
         try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            entry = from_json(line)
+        except ValueError as error:
             raise StudyDamagedError(_damage(self._path, number + 1, str(error))) from None
         if not isinstance(entry, dict):
             raise StudyDamagedError(_damage(self._path, number + 1, f"no object but {type(entry).__name__}"))
@@ -148,8 +149,8 @@ def _half_asked(whole: bytes) -> int:
     for line in reversed(whole.splitlines(keepends=True)):
         begins = after - len(line)
         try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
+            entry = from_json(line)
+        except ValueError:
             return len(whole)  # altered: whoever opens it says so
         if not isinstance(entry, dict):
             return len(whole)

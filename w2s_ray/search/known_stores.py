@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from w2s_ray.assets import cache_folder
 from w2s_ray.bucket_uri import is_uri
-from w2s_ray.files import write_whole
+from w2s_ray.files import from_json, write_whole
 from w2s_ray.search.several import names_in
 from w2s_ray.stages.open import open_store
 from w2s_ray.stages.store import Store
@@ -65,7 +65,7 @@ def _has(store: Store, name: str) -> bool:
 
 def _known() -> list[str]:
     try:
-        return [uri for uri in json.loads(_path().read_text(encoding="utf-8")) if isinstance(uri, str)]
+        return [uri for uri in from_json(_path().read_bytes()) if isinstance(uri, str)]
     except (OSError, ValueError, TypeError):
         return []  # never written, or not by us
 

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
+from w2s_ray.files import from_json
 from w2s_ray.machine import system_id
 from w2s_ray.stages.errors import store_errors
 from w2s_ray.stages.locks import ObjectLock
@@ -138,7 +139,7 @@ def _path(store: Store, name: str) -> Path:
 def _read(file: IO[bytes]) -> Holder:
     file.seek(0)
     try:
-        return Holder(**json.loads(file.read()))
+        return Holder(**from_json(file.read()))
     except (ValueError, TypeError):  # it is being written just now
         return _UNKNOWN
 

@@ -8,7 +8,7 @@ study that comparable trials may seed, and changed data begins one that they may
 import json
 from pathlib import Path
 
-from w2s_ray.files import write_whole
+from w2s_ray.files import from_json, write_whole
 from w2s_ray.methods import Parts
 from w2s_ray.spec import Pairing
 from w2s_ray.stages.fingerprint import address_of
@@ -49,8 +49,8 @@ def load_names(folder: Path) -> tuple[str, ...]:
     if not path.is_file():
         return ()
     try:
-        names = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        names = from_json(path.read_bytes())
+    except ValueError as error:
         raise ValueError(_altered(path, str(error))) from None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(_altered(path, "no list of names"))

@@ -11,7 +11,7 @@ import uuid
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from w2s_ray.files import write_whole
+from w2s_ray.files import from_json, write_whole
 from w2s_ray.secrets import database_without_password, database_without_secrets
 
 ENVIRONMENT = "W2S_STUDY_URL"
@@ -84,9 +84,9 @@ def load_database(folder: Path) -> Database | None:
     if not path.is_file():
         return None
     try:
-        kept = json.loads(path.read_bytes())
+        kept = from_json(path.read_bytes())
         key, url = kept["key"], kept["url"]
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError) as error:
         raise ValueError(_altered(path, str(error))) from None
     if not (isinstance(key, str) and isinstance(url, str) and key):
         raise ValueError(_altered(path, "no key and URL"))

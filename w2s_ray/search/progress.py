@@ -19,6 +19,7 @@ from w2s_ray.search.confirmation import Confirmation
 from w2s_ray.search.plan import Plan
 from w2s_ray.search.record import TrialRecord
 from w2s_ray.search.study import Outcome, Study
+from w2s_ray.secrets import redacted
 from w2s_ray.stages.store import Store
 from w2s_ray.tasks.clean import in_words
 from w2s_ray.units import in_time
@@ -44,7 +45,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Writes one line."""
-        self._console.print(f"[dim]{self._clock()}[/dim] {text}")
+        self._console.print(f"[dim]{self._clock()}[/dim] {redacted(text)}")
 
     def plan(self, plan: Plan) -> None:
         """Shows the plan in a line."""

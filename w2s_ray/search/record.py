@@ -90,6 +90,12 @@ class SweepRecord:
         """How many trials are over."""
         return sum(trial.state in ENDED for trial in self.trials)
 
+    @property
+    def lasted(self) -> list[float]:
+        """Seconds from when each trial that is over was first asked for."""
+        over = [trial for trial in self.trials if trial.state in ENDED]
+        return [one.finished - one.started if one.finished and one.started else 0.0 for one in over]
+
     def of(self, pairing: str, method: str | None = None, state: str = COMPLETE) -> list[TrialRecord]:
         """Returns the trials of a pairing, and of one method unless None, that are in `state`."""
         return [t for t in self.trials if t.pairing == pairing and t.state == state and method in (None, t.method)]

@@ -13,6 +13,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from w2s_ray.files import from_json
 from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.spec import Dimension, Pairing
 from w2s_ray.spec.method import Value
@@ -45,7 +46,7 @@ def seeds_for(parts: Parts, pairing: Pairing, older: Sequence[optuna.Study]) -> 
 
 def _proposal(parts: Parts, pairing: Pairing, trial: FrozenTrial) -> Proposal | None:
     """Returns what the new space has to propose for the same experiment, or None if it cannot."""
-    recorded = json.loads(trial.user_attrs.get("stages", "{}"))
+    recorded = from_json(trial.user_attrs.get("stages", "{}"))
     method = trial.user_attrs.get("method")
     if method not in parts.sweep.methods:
         return None

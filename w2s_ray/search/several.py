@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from w2s_ray.files import write_whole
+from w2s_ray.files import from_json, write_whole
 from w2s_ray.search.folder import load_record, load_spec
 from w2s_ray.search.plan import Plan, make_plan
 from w2s_ray.search.record import SweepRecord
@@ -52,7 +52,7 @@ def kept(store: Store, name: str) -> Several | None:
     if path.with_name("sweep.yaml").is_file() or not path.is_file():
         return None
     try:
-        return Several(name, tuple(map(Sweep.model_validate, json.loads(path.read_text(encoding="utf-8")))))
+        return Several(name, tuple(map(Sweep.model_validate, from_json(path.read_bytes()))))
     except (ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{path} is damaged ({reason}); `w2s run` with the file writes it again") from None

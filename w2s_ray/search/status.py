@@ -1,12 +1,13 @@
 """How far a sweep is, from the study and the store."""
 
-import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from w2s_ray.files import from_json
 from w2s_ray.search.budget import Allowance, account
 from w2s_ray.search.confirmation import Confirmation
 from w2s_ray.search.lease import Holder, holder
@@ -125,7 +126,7 @@ def state_of(record: SweepRecord, held_by: Holder | None) -> str:
     if budget is None or any(trial.state == RUNNING for trial in record.trials):
         return "interrupted"
     meter = Meter(record.store, record.sweep.name)  # reads the whole of spent.jsonl
-    allowance = Allowance(budget, meter, _started(record) or time.time(), record.ended)
+    allowance = Allowance(budget, meter, _started(record) or time.time(), record.lasted)
     return "interrupted" if allowance.refusal() is None else OUT_OF_BUDGET
 
 
@@ -179,11 +180,11 @@ def _failures(trials: Iterable[TrialRecord]) -> Iterator[str]:
 def _tries(record: SweepRecord) -> Iterator[dict[str, Any]]:
     """Yields the lines of failures.jsonl; one that a kill tore says nothing."""
     path = record.store.sweep_folder(record.sweep.name) / FAILURES
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            continue
+    for line in path.read_bytes().splitlines() if path.is_file() else ():
+        with suppress(ValueError):
+            found = from_json(line)
+            if isinstance(found, dict) and {"verdict", "again"} <= set(found):
+                yield found
 
 
 def _trained_and_reused(record: SweepRecord) -> tuple[int, int]:

@@ -13,6 +13,7 @@ import ray
 from ray import tune
 
 from w2s_ray.methods import BASELINES, Experiment, Parts, stages_of
+from w2s_ray.redacting import redact_output
 from w2s_ray.spec import Sweep
 from w2s_ray.stages.attempts import reason_of, traceback_of
 from w2s_ray.stages.broker import read_or_make
@@ -31,6 +32,7 @@ def trial_function(sweep: Sweep, store: Store, broker: Any) -> Callable[[dict[st
     """Returns the function that Tune calls with one experiment; its last report holds the outcome as JSON."""
 
     def run_trial(config: dict[str, Any]) -> None:
+        redact_output()
         experiment = Experiment(**config["experiment"])
         try:
             outcome = _run(experiment, sweep, store, broker)

@@ -25,6 +25,7 @@ class NodeType(Frozen):
     min: int = Field(default=0, ge=0, description="nodes that are always there")
     max: int = Field(default=1, ge=1, description="nodes that the autoscaler may have at one time")
     price: float = Field(default=0, ge=0, description="of a node for an hour, in the cluster's currency")
+    priority: int = Field(default=0, description="which the autoscaler takes first of types that work fills alike")
     startup_minutes: float = Field(default=3, ge=0, description="from asking for a node until Ray runs on it")
     preemptions_per_hour: float = Field(default=0, ge=0, description="how often a node is taken away; 0: on demand")
     speed: float = Field(default=1, gt=0, description="relative to the machine that measured the store's stages")
@@ -81,6 +82,11 @@ class Cluster(Frozen):
         if not any(node.works for node in self.nodes.values()):
             raise ValueError("no node type has cpus or gpus, so no stage could run; give one cpus")
         return self
+
+    @property
+    def kinds(self) -> list[tuple[dict[str, float], int]]:
+        """What a node of each type offers, and how many there may be."""
+        return [(node.capacity, node.max) for node in self.nodes.values()]
 
     def times(self, factor: float) -> "Cluster":
         """Returns the cluster with so many times the nodes, at least one of each type; a head stays one."""

@@ -20,7 +20,12 @@ class Resources(Frozen):
     """What one stage asks of Ray."""
 
     cpus: float = Field(default=1, gt=0, description="per worker")
-    gpus: float = Field(default=0, ge=0, description="per worker; fractions share one")
+    gpus: float | None = Field(
+        default=None,
+        ge=0,
+        description="per worker; fractions share one; null: 1 for what runs a model of 20 million parameters or more, "
+        "where a node has one, else 0",
+    )
     accelerator: str | None = Field(default=None, description="accelerator type as Ray names it, such as A100")
     memory: float | None = Field(default=None, gt=0, description="GB per worker that Ray reserves; null: none reserved")
     custom: Custom = Field(default_factory=dict, description="custom Ray resources per worker, such as {cheap: 0.01}")
@@ -60,8 +65,8 @@ class Resources(Frozen):
 
     @property
     def demand(self) -> dict[str, float]:
-        """What each worker takes of a node, by Ray's names of resources; memory in bytes."""
-        asked = {"CPU": self.cpus, "GPU": self.gpus, "memory": round(1e9 * (self.memory or 0)), **self.custom}
+        """What each worker takes of a node, by Ray's names; memory in bytes, no GPU while that is open."""
+        asked = {"CPU": self.cpus, "GPU": self.gpus or 0, "memory": round(1e9 * (self.memory or 0)), **self.custom}
         if self.accelerator:
             asked |= of_accelerator(self.accelerator, _OF_A_TYPE)
         return {name: amount for name, amount in asked.items() if amount}

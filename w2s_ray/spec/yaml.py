@@ -51,6 +51,22 @@ def load_cluster(path: str | Path) -> Cluster:
     return _checked(Cluster, tree, str(path))
 
 
+def load_data(path: str | Path, what: str, first: str, example: str) -> dict[str, Any]:
+    """Reads a file of another program's as plain data, with the limits of a sweep's.
+
+    Args:
+        path: of the file.
+        what: it is, as in "a cluster".
+        first: its first key.
+        example: a file of that kind.
+
+    Raises:
+        SpecError: it cannot be read, is no YAML mapping, or stands for far more than it holds.
+    """
+    data: dict[str, Any] = _plain(_tree(_text(Path(path)), str(path), what, first, example))
+    return data
+
+
 def _checked(model: type[_Model], tree: CommentedMap, file: str) -> _Model:
     try:
         return model.model_validate(_plain(tree))
@@ -120,7 +136,14 @@ def _text(path: Path) -> str:
         raise SpecError([Problem((), f"cannot be read ({error.strerror})", "check the path", str(path))]) from None
     if len(data) > _LARGEST:
         raise SpecError(
-            [Problem((), f"is {len(data)} bytes, too large for a sweep", "is this the right file?", str(path))]
+            [
+                Problem(
+                    (),
+                    f"is {len(data)} bytes, too large for a sweep or a cluster",
+                    "is this the right file?",
+                    str(path),
+                )
+            ]
         )
     try:
         return data.decode("utf-8")

@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from w2s_ray.files import from_json
+
 EXAMPLES, FEATURES, PREDICTIONS = "examples.parquet", "features.safetensors", "predictions.parquet"
 CURVE, WEIGHTS = "curve.jsonl", "weights.safetensors"
 READ_OF = {
@@ -48,7 +50,7 @@ class Examples:
     def read(cls, path: Path) -> "Examples":
         """Reads what `write` wrote."""
         table = pq.read_table(path)
-        names = json.loads((table.schema.metadata or {})[b"class_names"])
+        names = _named(path, (table.schema.metadata or {})[b"class_names"])
         return cls(
             ids=np.asarray(table["id"].to_pylist(), dtype=np.str_),
             texts=table["text"].to_pylist(),
@@ -95,5 +97,13 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Reads JSON lines."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    """Reads JSON lines. Raises ValueError that names the line which is none."""
+    lines = path.read_bytes().splitlines()
+    return [_named(f"{path}:{number}", line) for number, line in enumerate(lines, 1)]
+
+
+def _named(place: object, content: bytes) -> Any:
+    try:
+        return from_json(content)
+    except ValueError as error:
+        raise ValueError(f"{place} is no JSON: {error}") from None

@@ -17,8 +17,10 @@ import ray
 from ray.exceptions import TaskCancelledError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from w2s_ray.redacting import redact_output
 from w2s_ray.spec import replace as changed
 from w2s_ray.stages.attempts import Attempts, explained, reason_of
+from w2s_ray.stages.devices import NodeKinds, with_gpus
 from w2s_ray.stages.diary import Diary
 from w2s_ray.stages.errors import MissingStageError, cause_of
 from w2s_ray.stages.nodes import NodeLostError, Places
@@ -41,13 +43,15 @@ class Broker:
         root: the store's folder or URI.
         made_by: the sweep's name, kept with the stages it runs.
         patience: seconds that an unusable store is waited for.
+        kinds: of the nodes there are or may be.
     """
 
-    def __init__(self, root: str, made_by: str, patience: float) -> None:
+    def __init__(self, root: str, made_by: str, patience: float, kinds: NodeKinds) -> None:
+        redact_output()
         self._store = open_store(root)
         self._made_by = made_by
         self._diary = Diary(self._store, made_by)
-        self._patience = patience
+        self._patience, self._kinds = patience, kinds
         self._waiting: dict[str, str] = {}  # address of a stage to why its next try has to wait
         # Stages asked for and not finished, by address: the run that makes them, and the stage that leads it.
         self._pending: dict[str, tuple[asyncio.Future[None], str]] = {}
@@ -146,7 +150,7 @@ class Broker:
     async def _try(self, batch: list[Stage]) -> None:
         if self._draining:
             raise RuntimeError(f"{batch[0].execution.label} is not started, since the sweep is being stopped")
-        wanted, batch = batch[0], await self._in_its_width(batch)
+        wanted, batch = batch[0], await self._in_its_width([with_gpus(one, self._kinds) for one in batch])
         task = self._submit(batch)
         self._waiting.pop(batch[0].address, None)
         self._tasks[batch[0].address] = (batch[0], task)
@@ -311,7 +315,7 @@ def read_or_make(read: Callable[[], _Read], make: Callable[[], object]) -> _Read
     return read()
 
 
-def start_broker(store: Store, made_by: str, patience: float = 60.0) -> Any:
+def start_broker(store: Store, made_by: str, patience: float = 60.0, kinds: NodeKinds = ()) -> Any:
     """Starts the broker of one driver and returns its handle. It holds no CPU and is restarted if it dies.
 
     It lives on the driver's node: any other may be preempted, and all that it started with it. A soft affinity is not
@@ -327,4 +331,4 @@ def start_broker(store: Store, made_by: str, patience: float = 60.0) -> Any:
         "max_task_retries": -1,
         "max_concurrency": 10_000,
     }
-    return actor.options(**options).remote(store.uri, made_by, patience)
+    return actor.options(**options).remote(store.uri, made_by, patience, kinds)

@@ -117,5 +117,5 @@ def _own(content: bytes) -> str | None:
     """Returns the attempt that a marker names; None if it cannot be told, so that all are kept."""
     try:
         return attempt_in(content)
-    except (DamageError, ValueError, AttributeError):
+    except DamageError:
         return None

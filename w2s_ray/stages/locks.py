@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 
+from w2s_ray.files import from_json
 from w2s_ray.machine import is_alive, system_id
 from w2s_ray.stages.errors import StoreUnavailableError
 from w2s_ray.stages.objects import Meta, Objects
@@ -149,7 +150,7 @@ def _written(owner: Owner, beats: int) -> bytes:
 def _parsed(content: bytes) -> Owner | None:
     """Returns what `_written` wrote; None for anything else, which holds nothing."""
     try:
-        data = json.loads(content)
+        data = from_json(content)
         who = str(data["host"]), int(data["pid"]), str(data["since"]), str(data["token"])
         return Owner(*who, system=str(data.get("system", "")))
     except (ValueError, KeyError, TypeError):

@@ -26,7 +26,7 @@ from typing import Any
 
 from w2s_ray.assets import cache_folder
 from w2s_ray.bucket_uri import normalised
-from w2s_ray.files import write_whole
+from w2s_ray.files import from_json, write_whole
 from w2s_ray.stages.errors import MARKER, DamagedStageError, StoreUnavailableError, must_exist, store_errors
 from w2s_ray.stages.integrity import check_file
 from w2s_ray.stages.objects import Objects, in_parallel
@@ -257,7 +257,10 @@ def record_in(content: bytes, address: str) -> StageRecord:
 
 def attempt_in(content: bytes) -> str:
     """Returns which files are those of a stage.json. Raises DamageError."""
-    attempt = json.loads(content).get("attempt")
+    try:
+        attempt = from_json(content)["attempt"]
+    except (ValueError, LookupError, TypeError):
+        attempt = None
     if not isinstance(attempt, str) or not attempt.isalnum():
         raise DamageError(f"does not say in its {RECORD} which files are its own")
     return attempt

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from w2s_ray.bucket_uri import normalised
+from w2s_ray.secrets import redacted
 from w2s_ray.stages.errors import StoreUnavailableError
 
 RETRY_SECONDS = 20.0
@@ -175,7 +176,7 @@ class Objects:
                 pause = min(2 * pause, 5.0)
 
     def _unavailable(self, number: int, what: str, doing: str, error: Exception) -> StoreUnavailableError:
-        said = (str(error).splitlines() or [""])[0][:300]
+        said = redacted((str(error).splitlines() or [""])[0])[:300]
         names = _KEYS[self.uri.partition(":")[0]]
         return StoreUnavailableError(
             number,

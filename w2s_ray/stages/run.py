@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from w2s_ray.secrets import redacted_errors
+from w2s_ray.redacting import redacted_errors
 from w2s_ray.stages.artifacts import CURVE, EXAMPLES, FEATURES, PREDICTIONS, READ_OF, WEIGHTS, Examples, write_lines
 from w2s_ray.stages.attempts import innermost
 from w2s_ray.stages.claim import claim
@@ -51,9 +51,14 @@ def run_stages(batch: list[Stage], root: str, made_by: str, broker: Any) -> floa
         MissingStageError: an input is missing or damaged; the broker makes it again.
         StoreUnavailableError: the store is full, read-only or gone.
     """
-    store, doing, led_by = open_store(root), f"making {batch[0].execution.label}", batch[0].address
+    with redacted_errors():
+        return _run(batch, open_store(root), made_by, broker)
+
+
+def _run(batch: list[Stage], store: Store, made_by: str, broker: Any) -> float:
+    doing, led_by = f"making {batch[0].execution.label}", batch[0].address
     store.must_exist(doing)
-    with redacted_errors(), store_errors(store.root, doing), claim(store, min(stage.address for stage in batch)):
+    with store_errors(store.root, doing), claim(store, min(stage.address for stage in batch)):
         batch = [stage for stage in batch if not store.has(stage.address)]
         if not batch:
             return 0.0
@@ -193,7 +198,7 @@ def _fit(stage: Stage, store: Store, publish: Callable[["Trained"], None], broke
     several = resources.workers > 1
     scaling = ScalingConfig(
         num_workers=resources.workers if several else 0,
-        use_gpu=resources.gpus > 0,
+        use_gpu=bool(resources.gpus),
         resources_per_worker=resources.demand if several else None,
     )
     # Ray Train would start a group on leaving nodes anew by itself, but only the broker takes the request to stop away.

@@ -5,10 +5,10 @@ The end that nobody saw, since the driver died with its stages, is where the sta
 (`usage`): after at most 5 s, or a twentieth of the time that it had trained by then.
 """
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
+from w2s_ray.files import from_json
 from w2s_ray.stages.stage import Stage
 from w2s_ray.stages.store import Store
 from w2s_ray.stages.sweep_files import SPENT
@@ -29,7 +29,7 @@ class Used:
 def began(stage: Stage, now: float) -> Line:
     """Returns the line of a stage whose work begins; all its workers together."""
     resources = stage.execution.resources
-    held = {"cpus": resources.cpus * resources.workers, "gpus": resources.gpus * resources.workers}
+    held = {"cpus": resources.cpus * resources.workers, "gpus": (resources.gpus or 0.0) * resources.workers}
     return {"time": now, "address": stage.address, **held}
 
 
@@ -101,9 +101,14 @@ class Meter:
 
 
 def _parsed(content: bytes) -> Line | None:
-    """Returns a line's data, None for one that a full disk or a kill tore."""
+    """Returns a line's data, None for one that a full disk or a kill tore, and for any other that says nothing."""
     try:
-        line: Line = json.loads(content)
-        return line if {"time", "address", "cpus", "gpus"} <= set(line) else None
-    except (ValueError, TypeError):
+        line = from_json(content)
+    except ValueError:
         return None
+    return line if isinstance(line, dict) and _is_whole(line) else None
+
+
+def _is_whole(line: Line) -> bool:
+    numbers = [line.get("time"), line.get("cpus"), line.get("gpus"), line.get("seconds", 0.0)]
+    return isinstance(line.get("address"), str) and all(isinstance(number, int | float) for number in numbers)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from w2s_ray.files import from_json
+
 USAGE = "usage.jsonl"
 Look = dict[str, float]
 
@@ -80,7 +82,7 @@ def _is_plain(row: dict[object, object]) -> bool:
 
 def _parsed(line: str) -> Look | None:
     try:
-        row: Look = json.loads(line)
+        row: Look = from_json(line)
     except ValueError:
         return None
     return row if is_usage([row]) else None

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import unquote, urlsplit
 
-from w2s_ray.secrets import without_secrets
+from w2s_ray.secrets import redacted, without_secrets
 from w2s_ray.stages.store import Store
 from w2s_ray.tracking.location import artifact_root, is_served, tracking_uri
 from w2s_ray.tracking.view import links
@@ -25,17 +25,19 @@ _TRIES = 100
 _START_SECONDS = 180  # seen: 18 s with one worker on two busy cores, 10 s more to make an sqlite file's tables
 
 
-def ui_command(uri: str, port: int, host: str = HOST, artifacts: str | None = None) -> list[str]:
-    """Returns the command line of an MLflow server with one worker."""
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
-    command += ["--host", host, "--port", str(port), "--workers", "1"]
+def ui_command(port: int, host: str = HOST, artifacts: str | None = None) -> list[str]:
+    """Returns the command line of an MLflow server with one worker, for all on this machine to see."""
+    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
     return [*command, "--artifacts-destination", artifacts] if artifacts else command
 
 
-def ui_environment() -> dict[str, str]:
-    """Returns the environment with what keeps the server light: 2 processes and 427 MB, not 10 and 1.5 GB."""
+def ui_environment(uri: str) -> dict[str, str]:
+    """Returns the environment with the server's URI, which may hold a database's password.
+
+    And with what keeps the server light: 2 processes and 427 MB, not 10 and 1.5 GB.
+    """
     light = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    return {**os.environ, **light}
+    return {**os.environ, **light, "MLFLOW_BACKEND_STORE_URI": uri}
 
 
 def choose_port(port: int | None, host: str = HOST) -> int:
@@ -81,8 +83,8 @@ def serve(store: Store, port: int | None = None) -> int:
     with tempfile.TemporaryFile() as log:
         # A session of its own, so that stopping it takes its worker along.
         server = subprocess.Popen(
-            ui_command(uri, chosen, artifacts=artifacts),
-            env=ui_environment(),
+            ui_command(chosen, artifacts=artifacts),
+            env=ui_environment(uri),
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -104,7 +106,8 @@ def _watch(server: subprocess.Popen[bytes], url: str, log: IO[bytes]) -> int:
         return 0
     log.seek(0)
     lines = log.read().decode(errors="replace").splitlines()[-20:]
-    print("\n".join(["MLflow's UI ended by itself or did not answer:", *lines]), file=sys.stderr)
+    told = "\n".join(["MLflow's UI ended by itself or did not answer:", *lines])
+    print(redacted(told), file=sys.stderr)
     return 1
 
 

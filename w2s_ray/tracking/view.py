@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+from w2s_ray.files import from_json
 from w2s_ray.search.record import SweepRecord
 from w2s_ray.spec import Sweep
 from w2s_ray.tracking.charts import chart_state
@@ -73,7 +74,7 @@ def links(url: str) -> dict[str, str]:
     query = urlencode({"max_results": _MOST_EXPERIMENTS})
     try:
         with urllib.request.urlopen(f"{url}/api/2.0/mlflow/experiments/search?{query}", timeout=20) as answer:
-            experiments: list[Mapping[str, Any]] = json.load(answer).get("experiments", [])
+            experiments: list[Mapping[str, Any]] = from_json(answer.read()).get("experiments", [])
     except (urllib.error.URLError, OSError, ValueError):
         return {}
     ours = [one for one in experiments if any(tag["key"] == _VIEW_TAG for tag in one.get("tags", []))]

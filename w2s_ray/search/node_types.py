@@ -1,17 +1,34 @@
-"""The types of nodes that a cluster may have: as a file says that somebody names, or the one that its autoscaler reads.
+"""The kinds of nodes that a cluster has or may have: as a file says that is named, or the one its autoscaler reads.
 
 Ray's autoscaler tells nobody which types it has. Beside the head its process is there to be seen, with the name of its
 file; from elsewhere, and on Kubernetes, where it asks the operator, the file has to be named.
 """
 
+import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from w2s_ray.doctor.request import Kind
 from w2s_ray.spec import yaml
 
 _OPTION = "--autoscaling-config="
+_log = logging.getLogger("w2s_ray.search")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Nodes that are alike.
+
+    Attributes:
+        name: of a node, or of a node type of an autoscaler.
+        resources: of one of them, by Ray's names.
+        count: how many there are, or may be.
+    """
+
+    name: str
+    resources: dict[str, float]
+    count: int
 
 
 def kinds_in(path: Path) -> list[Kind]:
@@ -20,10 +37,7 @@ def kinds_in(path: Path) -> list[Kind]:
     Raises:
         ValueError: it is none of them, or a type does not say what its nodes have.
     """
-    from ruamel.yaml import YAML
-
-    data = YAML(typ="safe", pure=True).load(path)
-    data = data if isinstance(data, dict) else {}
+    data = yaml.load_data(path, "a cluster's file", "available_node_types", "cluster/aws.yaml")
     if "nodes" in data:
         return [Kind(name, node.capacity, node.max) for name, node in yaml.load_cluster(path).nodes.items()]
     is_manifest = data.get("kind") in ("RayCluster", "RayJob")
@@ -56,6 +70,20 @@ def file_of_the_autoscaler(gcs: str) -> Path | None:
                 if word.startswith(_OPTION) and Path(word.removeprefix(_OPTION)).is_file():
                     return Path(word.removeprefix(_OPTION))
     return None
+
+
+def kinds_on(ray: Any) -> list[Kind]:
+    """Returns the kinds of nodes of the Ray that was joined: those that its autoscaler may add, if it is beside us.
+
+    On Kubernetes the autoscaler's types are not to be seen; what is there when the driver begins counts.
+    """
+    file = file_of_the_autoscaler(ray.get_runtime_context().gcs_address)
+    if file is not None:
+        try:
+            return kinds_in(file)
+        except (ValueError, OSError) as error:
+            _log.warning("only the nodes that are there now are counted: %s", error)
+    return [Kind(node["NodeID"], dict(node["Resources"]), 1) for node in ray.nodes() if node["Alive"]]
 
 
 def _of_kuberay(data: Mapping[str, Any], path: Path) -> dict[str, Any]:
