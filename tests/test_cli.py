@@ -94,6 +94,13 @@ def test_a_plan_counts_stages_and_trainings_and_writes_nothing(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_the_system_refuses_is_said_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = w2s("run", str(QUICKSTART), "--store", "file/store", cwd=tmp_path)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+    assert f"Not a directory: '{tmp_path / 'file'}" in done.stderr
+
+
 @pytest.mark.parametrize("command", ["resume", "status", "report", "track", "export"])
 def test_an_unknown_sweep_is_named_with_what_there_is(command: str, tmp_path: Path) -> None:
     done = w2s(command, "quickstrat", "--store", str(tmp_path / "store"), cwd=tmp_path)

@@ -3,9 +3,11 @@
 import importlib
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -236,14 +238,37 @@ def test_nothing_but_the_store_is_left_behind(folder: Path) -> None:
 def test_what_a_finished_sweep_lost_is_made_again_to_the_letter(folder: Path, answer: str) -> None:
     store = Store(folder / "w2s-runs")
     record = load_record(store, load_spec(store, "quickstart"))
-    student = store.get(record.trials[0].stages["student"][0])
-    before = student.file("predictions.parquet").read_bytes()
-    student.path.joinpath("predictions.parquet").write_bytes(before[:-100])
+    cut, altered = (store.get(student).file("predictions.parquet") for student in record.trials[0].stages["student"])
+    before = cut.read_bytes(), altered.read_bytes()
+    cut.write_bytes(before[0][:-100])
     lost = attempt("report", "quickstart", "--json", cwd=folder)
     assert (lost.returncode, "w2s resume" in lost.stderr, "Traceback" in lost.stderr) == (1, True, False)
-    w2s("resume", "quickstart", cwd=folder)
-    assert store.get(record.trials[0].stages["student"][0]).file("predictions.parquet").read_bytes() == before
+    blocked = store.work(cut.parent.name)
+    blocked.write_text("in the way", encoding="utf-8")
+    failed = attempt("resume", "quickstart", cwd=folder)
+    assert (failed.returncode, "Traceback" in failed.stderr) == (1, False), failed.stderr
+    assert "what a finished trial lost cannot be made again: " in failed.stderr
+    blocked.unlink()
+    altered.write_bytes(before[1][:200] + bytes([before[1][200] ^ 1]) + before[1][201:])
+    w2s("resume", "quickstart", cwd=folder)  # only the report looks into files
+    assert (cut.read_bytes(), altered.read_bytes()) == before
     assert w2s("report", "quickstart", "--json", cwd=folder) == answer
+
+
+def test_a_report_for_which_there_is_no_room_ends_with_what_to_do(
+    folder: Path, disk_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    disk = disk_of("48m", "w2s-runs")
+    shutil.copytree(folder / "w2s-runs", disk, dirs_exist_ok=True)
+    shutil.rmtree(disk / "sweeps/quickstart/report")
+    with (disk / "filler").open("wb", buffering=0) as filler:
+        while shutil.disk_usage(disk).free > 40_000:
+            filler.write(bytes(4096))
+    done = attempt("resume", "quickstart", cwd=tmp_path)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+    assert (
+        f"w2s: the store {disk} is full (writing the report: No space left on device). Free some space" in done.stderr
+    )
 
 
 @pytest.mark.slow
@@ -340,6 +365,8 @@ def test_a_sweep_whose_trials_all_fail_stops_and_says_why(tmp_path: Path) -> Non
     assert "trials failed in a row, the last with ValueError" in done.stderr
     assert "99" in done.stderr
     assert "Traceback" not in done.stderr
+    with sqlite3.connect(tmp_path / "w2s-runs/mlflow.db") as database:
+        assert "RUNNING" not in {status for (status,) in database.execute("select status from runs")}
 
 
 def test_more_than_the_machine_has_is_refused_before_anything_starts(tmp_path: Path) -> None:

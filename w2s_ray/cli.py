@@ -16,6 +16,7 @@ from w2s_ray.commands.finding import (
     mention_other_stores,
     record_of,
     records_of_name,
+    settled,
     store_here,
     store_of,
     with_options,
@@ -237,9 +238,11 @@ def track(name: Name, store: StoreOption = None) -> None:
     from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError
     from w2s_ray.tracking import project, tracking_uri
 
-    for record in records_of_name(name, store)[0]:
-        uri, own = without_secrets(tracking_uri(record.sweep, record.store)), record.sweep.name
-        with lease(record.store, own):
+    for seen in records_of_name(name, store)[0]:
+        own = seen.sweep.name
+        with lease(seen.store, own):
+            record = settled(seen)
+            uri = without_secrets(tracking_uri(record.sweep, record.store))
             try:
                 project(record, record.store.sweep_folder(own) / "report")
             except (MissingStageError, StoreUnavailableError):
@@ -326,14 +329,14 @@ def main() -> None:
     from w2s_ray.assets import AssetError
     from w2s_ray.search.folder import UnknownSweepError
     from w2s_ray.search.lease import SweepInUseError
-    from w2s_ray.stages.errors import MissingStageError, StoreUnavailableError
+    from w2s_ray.stages.errors import MissingStageError
 
     redact_output()
     try:
         app()
     except (SpecError, UnknownSweepError) as error:
         fail(error, 2)
-    except (AssetError, SweepInUseError, StoreUnavailableError, ValueError) as error:
+    except (AssetError, SweepInUseError, OSError, ValueError) as error:
         fail(error, 1)
     except MissingStageError as error:
         fail(f"{error}; w2s resume NAME makes it again", 1)

@@ -37,7 +37,7 @@ def main() -> int:
         sweep = trivial_sweep(Path(scratch) / "store", options.trials)
         fill(sweep)
         record, uri = load_record(Store(sweep.store), sweep), f"sqlite:///{scratch}/mlflow.db"
-        projection = Projection(uri, sweep.name, (Path(scratch) / "artifacts").as_uri())
+        projection = Projection(uri, sweep.name, record.history, (Path(scratch) / "artifacts").as_uri())
         projection.open()  # makes the tables
         start, start_cpu = time.perf_counter(), time.process_time()
         projection.update(record)

@@ -56,7 +56,7 @@ class Driver:
         save_spec(self.store, sweep)
         self.study = Study(self.parts, study_place(self.store, sweep.name, sweep.search.storage))
         self.live = LiveRecord(self.study, self.store)
-        self.projection = Projection(uri, sweep.name)
+        self.projection = Projection(uri, sweep.name, self.study.history)
 
     def run(self, watch: Watch, at_once: int = _AT_ONCE) -> None:
         """Runs the study to its budget."""

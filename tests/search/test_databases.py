@@ -79,13 +79,13 @@ def run(study: Study, last_first: bool = False) -> None:
 
 
 def content(sweep: Sweep, place: Place) -> list[Any]:
-    """All that a study holds but its times."""
+    """All that a study holds but its times and the name of its history."""
     studies = read_studies(place, study_names(Parts(sweep)))
     trials = [
         (number, trial.state, trial.params, trial.value, trial.intermediate_values, trial.user_attrs)
         for number, trial in read_trials(place, study_names(Parts(sweep)))
     ]
-    return [*trials, *(study.user_attrs for study in studies)]
+    return [*trials, *({**study.user_attrs, "history": None} for study in studies)]
 
 
 @pytest.fixture

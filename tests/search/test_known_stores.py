@@ -1,5 +1,7 @@
 """A sweep is found from any directory, and nothing is guessed where several have its name."""
 
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,15 @@ def test_a_spoiled_list_is_no_list(content: bytes, cache: Path, sweep: Sweep, tm
     assert stores_with("small", but=Store(tmp_path)) == []
     made(tmp_path / "a", sweep)
     assert roots(stores_with("small", but=Store(tmp_path))) == ["a"]
+
+
+@pytest.mark.parametrize("closed", ["full", "ro"])
+def test_a_cache_whose_disk_is_full_or_read_only_ends_no_sweep(
+    sweep: Sweep, tmp_path: Path, disk_of: Callable[..., Path], closed: str
+) -> None:
+    disk, store = disk_of("64k,nr_inodes=2", "cache"), Store(tmp_path / "a")
+    (disk / "filler").touch()
+    if closed == "ro":
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    remember(store)
+    assert stores_with("small", but=Store(tmp_path / "b")) == []

@@ -46,3 +46,51 @@ def test_a_sigterm_waits_for_the_import_that_it_meets(tmp_path: Path) -> None:
         [sys.executable, "-c", _IMPORTER], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path
     )
     assert (done.returncode, done.stdout.split()) == (0, ["whole", "heard", "left"]), done.stderr
+
+
+_LOSER = """
+import os, signal, time
+from w2s_ray.search.signals import orderly_interrupts
+
+class Handle:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+
+try:
+    with orderly_interrupts(lambda: print("heard", flush=True)):
+        handle = Handle()
+        del handle
+        print("lost", flush=True)
+        time.sleep(20)
+        print("went on", flush=True)
+except KeyboardInterrupt:
+    print("left", flush=True)
+"""
+
+
+def test_an_interrupt_that_python_throws_away_comes_again() -> None:
+    done = subprocess.run([sys.executable, "-c", _LOSER], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.split()) == (0, ["heard", "lost", "left"]), done.stderr
+
+
+_SLOW = """
+import os, signal, time
+from w2s_ray.search.signals import orderly_interrupts
+
+with orderly_interrupts(lambda: None, patience=4.0) as leaving:
+    assert leaving.seconds(60) == 60
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(20)
+    finally:
+        print(0 < leaving.seconds(60) <= 2, leaving.seconds(60, then=2), leaving.seconds(0.01), flush=True)
+        time.sleep(40)
+        print("still there", flush=True)
+"""
+
+
+def test_all_that_an_orderly_end_takes_has_one_deadline_and_then_the_process_ends() -> None:
+    done = subprocess.run([sys.executable, "-c", _SLOW], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.split()) == (130, ["True", "0.0", "0.01"]), done.stderr
+    assert done.stderr == "w2s: this took too long, and ends here; what was saved by now is kept\n"

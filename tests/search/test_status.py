@@ -1,6 +1,8 @@
 """What `w2s status` says of a sweep, from study and store alone."""
 
 import json
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -94,3 +96,12 @@ def test_tries_that_were_made_again_are_counted_and_a_torn_line_is_not(
     found = status(sweep, store)
     assert found.retried == {"died": 2, "moved": 1}
     assert "again   2 stages whose process died, 1 trainings that left a node with notice" in found.to_text()
+
+
+def test_a_sweep_of_a_read_only_store_is_told(sweep: Sweep, disk_of: Callable[[str], Path]) -> None:
+    store = Store(disk_of("1m"))
+    save_spec(store, sweep)
+    with lease(store, sweep.name):
+        assert status(sweep, store).state == "running"
+    subprocess.run(["mount", "-o", "remount,ro", str(store.root)], check=True)
+    assert status(sweep, store).state == list_sweeps(store, 0.0)[0].state == "interrupted"

@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from w2s_ray.search.collect import collect, read_mentions
 from w2s_ray.search.confirmation import Confirmation
 from w2s_ray.search.folder import journal_path, save_spec
 from w2s_ray.search.lease import SweepInUseError, lease
+from w2s_ray.search.naming import save_names
 from w2s_ray.spec import Sweep, replace
 from w2s_ray.stages.artifacts import PREDICTIONS, WEIGHTS, Predictions
 from w2s_ray.stages.collect import References, drop_file, find_garbage, remove
@@ -33,6 +36,7 @@ from w2s_ray.stages.errors import DamagedStageError
 from w2s_ray.stages.integrity import forget_checked
 from w2s_ray.stages.stage import Stage, walk
 from w2s_ray.stages.store import Store
+from w2s_ray.stages.sweep_files import LEASE
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
@@ -247,6 +251,19 @@ def test_a_sweep_whose_spec_cannot_be_read_keeps_all_it_made_and_that_is_said(fa
     assert "all that sweep 'small' made is kept" in found.to_text()
 
 
+@pytest.mark.parametrize("lose", [Path.unlink, lambda path: path.write_bytes(b"")], ids=["gone", "empty"])
+def test_a_sweep_whose_journal_was_lost_keeps_all_it_made_and_that_is_said(fake: FakeStudy, lose: Any) -> None:
+    fake.publish(fake.trial(0.001), stage_of(1))
+    fake.publish(stage_of(2), made_by="nobody")
+    pairing = fake.sweep.pairings[0].name
+    save_names(fake.store.sweep_folder("small"), (f"small/{pairing}/1",))
+    assert fake.kinds() == {"stage": 2}
+    lose(journal_path(fake.store, "small"))
+    found = collect(fake.store, yes=True)
+    assert [one.path.name for one in found.garbage] == [stage_of(2).address]
+    assert "all that sweep 'small' made is kept: its study is not" in found.to_text()
+
+
 def test_with_a_study_that_cannot_be_read_nothing_is_removed(fake: FakeStudy) -> None:
     fake.trial(0.001)
     fake.publish(stage_of())
@@ -322,6 +339,40 @@ def test_the_command_refuses_while_a_driver_works(fake: FakeStudy, tmp_path: Pat
     assert done.returncode == 1
     assert "is being run by" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def fill_up(folder: Path) -> None:
+    """Takes all the space that is left, and a hundred names."""
+    with (folder / "filler").open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    with suppress(OSError):
+        for number in range(100):
+            (folder / f"name-{number}").touch()
+
+
+@pytest.mark.parametrize(
+    ("size", "holder"), [("512k", ""), ("4m,nr_inodes=100", "x" * 5000)], ids=["no space", "no space and no names"]
+)
+def test_a_full_disk_is_freed_and_what_is_kept_stays_whole(
+    disk_of: Callable[[str], Path], small: Sweep, size: str, holder: str
+) -> None:
+    disk = disk_of(size)
+    fake = FakeStudy(replace(small, store=str(disk)))
+    kept, pruned, orphan = fake.trial(0.001), fake.trial(0.002, state="pruned"), stage_of()
+    fake.publish(orphan)
+    (fake.store.sweep_folder("small") / LEASE).write_text(holder, encoding="utf-8")
+    fill_up(disk)
+    before = shutil.disk_usage(disk).used
+    done = w2s("gc", "--store", str(disk), "--yes", cwd=disk.parent)
+    assert done.returncode == 0, done.stderr
+    assert shutil.disk_usage(disk).used < before
+    forget_checked()
+    assert not fake.store.has(orphan.address)
+    assert [has_weights(fake.store, one) for one in (kept, pruned)] == [True, False]
+    assert [len(fake.store.get(one.address).predictions().ids) for one in (kept, pruned)] == [1, 1]
+    assert not list((fake.store.root / "stages").glob("*/.stage.json*"))
+    assert fake.kinds() == {}
 
 
 SEEDS = st.integers(0, 2)

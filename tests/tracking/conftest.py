@@ -123,7 +123,8 @@ class FakeSweep:
     def record(self, *states: str, **changes: Any) -> SweepRecord:
         """A record with one trial per state; `t3={...}` changes fields of trial 3."""
         trials = [self.trial(number, state, **changes.get(f"t{number}", {})) for number, state in enumerate(states)]
-        return SweepRecord(self.sweep, tuple(trials), self.store, study=address_of(self.sweep.model_dump()["space"]))
+        study = address_of(self.sweep.model_dump()["space"])
+        return SweepRecord(self.sweep, tuple(trials), self.store, study, history="mine")
 
 
 @pytest.fixture(scope="session")

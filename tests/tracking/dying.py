@@ -39,7 +39,7 @@ def project_in_a_process(uri: str, artifacts: str, record: Any, report: Path, ca
 
 
 def _project(uri: str, artifacts: str, record: Any, report: Path, calls: int | None) -> None:
-    projection = Projection(uri, record.sweep.name, artifacts)
+    projection = Projection(uri, record.sweep.name, record.history, artifacts)
     projection.update(record)
     projection._client = Deadly(projection._client, calls)
     projection.log_artifacts(record, report)

@@ -44,7 +44,7 @@ def test_a_process_killed_before_any_upload_leaves_nothing_to_be_missed_and_noth
 ) -> None:
     record, artifacts = fake.record(COMPLETE, COMPLETE, FAILED), tmp_path / "artifacts"
     begun = Path(uri.removeprefix("sqlite:///"))
-    Projection(uri, "small", artifacts.as_uri()).update(record)
+    Projection(uri, "small", "mine", artifacts.as_uri()).update(record)
     whole = copy_of(begun, "whole.db")
     assert project_in_a_process(whole, artifacts.as_uri(), record, report) == 0
     expected, names = files(artifacts), sorted(Path(name).name for name in files(artifacts))

@@ -42,11 +42,11 @@ class Slow(Projection):
 
 def tracker_with(fake: Any, projection: Slow, monkeypatch: pytest.MonkeyPatch) -> BackgroundTracker:
     monkeypatch.setattr("w2s_ray.tracking.background.Projection", lambda *_: projection)
-    return BackgroundTracker("sqlite:///unused", fake.sweep, fake.store, pause=0)
+    return BackgroundTracker("sqlite:///unused", fake.sweep, fake.store, "mine", pause=0)
 
 
 def test_the_last_record_is_shown_when_it_is_closed(fake: Any, uri: str, shown: Look) -> None:
-    tracker = BackgroundTracker(uri, fake.sweep, fake.store, pause=0)
+    tracker = BackgroundTracker(uri, fake.sweep, fake.store, "mine", pause=0)
     tracker.offer(lambda: fake.record(RUNNING))
     assert tracker.close(fake.record(COMPLETE))
     assert [run.info.status for run in shown(uri).of("trial")] == ["FINISHED"]
@@ -56,7 +56,7 @@ def test_a_sweep_that_ends_without_a_trial_is_no_trouble(
     fake: Any, uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, logger="w2s_ray.tracking"):
-        tracker = BackgroundTracker(uri, fake.sweep, fake.store, pause=0)
+        tracker = BackgroundTracker(uri, fake.sweep, fake.store, "mine", pause=0)
         assert tracker.close(replace(fake.record(COMPLETE), trials=()), tmp_path)
     assert caplog.records == []
 
@@ -77,7 +77,7 @@ def test_an_offer_never_waits_and_the_newest_wins(fake: Any, monkeypatch: pytest
 
 def test_a_server_that_is_down_is_one_warning_and_no_error(fake: Any, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, logger="w2s_ray.tracking"):
-        tracker = BackgroundTracker(NOBODY, fake.sweep, fake.store, pause=0)
+        tracker = BackgroundTracker(NOBODY, fake.sweep, fake.store, "mine", pause=0)
         for _ in range(3):
             tracker.offer(fake.record(COMPLETE))
         assert not tracker.close(fake.record(COMPLETE), timeout=30)
@@ -89,7 +89,7 @@ def test_a_file_that_is_no_database_is_a_warning_at_once(
     fake: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "mlflow.db").write_text("not a database" * 100, encoding="utf-8")
-    tracker = BackgroundTracker(f"sqlite:///{tmp_path}/mlflow.db", fake.sweep, fake.store, pause=0)
+    tracker = BackgroundTracker(f"sqlite:///{tmp_path}/mlflow.db", fake.sweep, fake.store, "mine", pause=0)
     assert not tracker.close(fake.record(COMPLETE))
     assert "file is not a database" in caplog.text
     assert "gave no answer" not in caplog.text  # MLflow itself would try for minutes
@@ -119,7 +119,7 @@ def test_a_record_that_cannot_be_read_is_a_warning_too(fake: Any, uri: str, capl
     def fail() -> Any:
         raise OSError("the store is away")
 
-    tracker = BackgroundTracker(uri, fake.sweep, fake.store, pause=0)
+    tracker = BackgroundTracker(uri, fake.sweep, fake.store, "mine", pause=0)
     assert not tracker.close(fail)
     assert "the store is away" in caplog.text
 
@@ -127,7 +127,7 @@ def test_a_record_that_cannot_be_read_is_a_warning_too(fake: Any, uri: str, capl
 def test_tracking_that_is_switched_off_does_nothing(fake: Any) -> None:
     sweep = fake.sweep.model_copy(update={"tracking": Tracking(enabled=False)})
     threads = threading.active_count()
-    tracker = BackgroundTracker(NOBODY, sweep, fake.store)
+    tracker = BackgroundTracker(NOBODY, sweep, fake.store, "mine")
     tracker.offer(fake.record(COMPLETE))
     tracker.close(fake.record(COMPLETE))
     tracker.stop()
@@ -135,7 +135,7 @@ def test_tracking_that_is_switched_off_does_nothing(fake: Any) -> None:
 
 
 def test_stopping_twice_and_after_closing_is_fine(fake: Any, uri: str) -> None:
-    tracker = BackgroundTracker(uri, fake.sweep, fake.store, pause=0)
+    tracker = BackgroundTracker(uri, fake.sweep, fake.store, "mine", pause=0)
     assert tracker.close(fake.record(COMPLETE))
     tracker.stop()
     tracker.stop()

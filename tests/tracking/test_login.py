@@ -26,7 +26,7 @@ def url(tmp_path: Path) -> Iterator[str]:
 
 def projected(url: str, fake: Any) -> bool:
     """Whether a finished sweep could be shown there."""
-    return BackgroundTracker(url, fake.sweep, fake.store, pause=0).close(fake.record(COMPLETE), timeout=60)
+    return BackgroundTracker(url, fake.sweep, fake.store, "mine", pause=0).close(fake.record(COMPLETE), timeout=60)
 
 
 def test_a_server_that_asks_for_a_login_says_so_once_and_is_written_with_one(

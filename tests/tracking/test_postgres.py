@@ -24,8 +24,8 @@ def test_a_server_on_postgres_shows_what_an_sqlite_file_shows(
     unfinished, finished = fake.record(COMPLETE, RUNNING, FAILED), fake.record(COMPLETE, COMPLETE, FAILED, PRUNED)
     with postgres() as server, mlflow_server(server.url(), port, tmp_path):
         for uri in (plain, f"http://127.0.0.1:{port}"):
-            Projection(uri, "small").update(unfinished)
-            Projection(uri, "small").update(finished)
+            Projection(uri, "small", "mine").update(unfinished)
+            Projection(uri, "small", "mine").update(finished)
         served = shown(f"http://127.0.0.1:{port}")
         assert len(served.of("trial")) == 4
         assert served.content() == shown(plain).content()

@@ -30,7 +30,7 @@ STATES = (COMPLETE, COMPLETE, FAILED, PRUNED)
 
 
 def project(uri: str, record: Any) -> None:
-    Projection(uri, record.sweep.name).update(record)
+    Projection(uri, record.sweep.name, record.history).update(record)
 
 
 class CutError(Exception):
@@ -95,7 +95,7 @@ def test_a_confirmation_is_shown_with_its_trial_its_stages_and_the_sweep(fake: A
         "student": tuple(fake.publish("student", best.strong, seed, best.params["lr"]) for seed in (2, 3)),
     }
     running, ended = (Confirmation((2, 3), stages, state) for state in ("running", "complete"))
-    projection = Projection(uri, record.sweep.name)
+    projection = Projection(uri, record.sweep.name, record.history)
     for made in (None, running, ended):
         trials = tuple(replace(one, confirmation=made) if one.number == 1 else one for one in record.trials)
         projection.update(replace(record, trials=trials))
@@ -265,7 +265,7 @@ def test_projecting_again_changes_nothing(fake: Any, uri: str, shown: Look) -> N
 
 
 def test_a_running_trial_that_ends_is_the_same_run(fake: Any, uri: str, shown: Look) -> None:
-    projection = Projection(uri, "small")
+    projection = Projection(uri, "small", "mine")
     projection.update(fake.record(COMPLETE, RUNNING, t1={"intermediate": {10: 0.6}}))
     before = shown(uri).of("trial")[1]
     assert before.info.status == "RUNNING"
@@ -325,7 +325,7 @@ def test_an_interruption_at_any_call_leaves_nothing_twice(fake: Any, new_uri: Lo
 def update_with_cuts(uri: str, record: SweepRecord, after: bool) -> None:
     """Dies at the first writing call, then again at the next, and so on, each time in a new process."""
     for calls in range(1, 200):
-        projection = Projection(uri, "small")
+        projection = Projection(uri, "small", "mine")
         projection.open()
         assert projection._runs is not None
         projection._runs._client = Dying(projection._runs._client, calls, after)
@@ -357,7 +357,7 @@ def test_a_run_deleted_in_the_ui_is_made_again(fake: Any, uri: str, shown: Look)
 
 
 def test_a_trial_seen_half_asked_is_replaced_when_its_method_is_known(fake: Any, uri: str, shown: Look) -> None:
-    projection = Projection(uri, "small")
+    projection = Projection(uri, "small", "mine")
     projection.update(fake.record(RUNNING, t0={"method": "confidence", "params": {"alpha": 0.5}}))
     projection.update(fake.record(RUNNING))
     [run] = shown(uri).of("trial")
@@ -377,7 +377,7 @@ def test_a_replaced_run_stays_away_when_its_experiment_is_restored(fake: Any, ur
 
 def test_two_writers_at_once_leave_one_run_of_each(fake: Any, uri: str, shown: Look) -> None:
     record = fake.record(*STATES)
-    first, second = Projection(uri, "small"), Projection(uri, "small")
+    first, second = Projection(uri, "small", "mine"), Projection(uri, "small", "mine")
     first.open()
     second.open()  # sees nothing of what the first is going to write
     first.update(record)
@@ -451,7 +451,7 @@ def test_a_complete_sweeps_note_and_experiment_begin_with_what_the_report_answer
     (tmp_path / "report.html").write_text("<p>older", encoding="utf-8")
     (tmp_path / "report.md").write_text(REPORT, encoding="utf-8")
     os.utime(tmp_path / "report.html", (1, 1))
-    projection = Projection(uri, "small")
+    projection = Projection(uri, "small", "mine")
 
     def told(record: Any, report: Path | None) -> list[str]:
         projection.update(record, report)
@@ -511,7 +511,7 @@ def test_the_report_is_put_onto_the_sweeps_run_when_it_changed(
     (report / ".new-x").mkdir(parents=True)
     (report / ".new-x" / "half.md").write_text("half", encoding="utf-8")
     (report / "report.md").write_text("# One", encoding="utf-8")
-    projection = Projection(uri, "small", (tmp_path / "artifacts").as_uri())
+    projection = Projection(uri, "small", "mine", (tmp_path / "artifacts").as_uri())
     with pytest.raises(RuntimeError, match="after an update"):
         projection.log_artifacts(fake.record(COMPLETE), report)
     projection.update(fake.record(COMPLETE))
@@ -546,7 +546,7 @@ def test_the_file_is_written_ahead_so_that_the_ui_can_read_meanwhile(fake: Any, 
 
 
 def test_a_stage_still_to_come_is_added_by_the_next_update(fake: Any, uri: str, shown: Look, tmp_path: Path) -> None:
-    projection = Projection(uri, "small")
+    projection = Projection(uri, "small", "mine")
     full = fake.record(COMPLETE)
     projection.update(replace(full, store=Store(tmp_path / "nothing")))
     assert shown(uri).of("stage") == []
@@ -558,7 +558,7 @@ def test_the_sweeps_run_has_its_spec_and_a_table_of_what_the_best_student_says(
     fake: Any, uri: str, tmp_path: Path
 ) -> None:
     record = fake.record(*STATES)
-    projection = Projection(uri, "small", (tmp_path / "artifacts").as_uri())
+    projection = Projection(uri, "small", "mine", (tmp_path / "artifacts").as_uri())
     projection.update(record)
     projection.log_artifacts(record, None)
     [spec] = (tmp_path / "artifacts").rglob("sweep.yaml")

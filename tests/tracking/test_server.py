@@ -46,10 +46,10 @@ def test_a_server_killed_while_it_is_written_to_and_while_it_is_sent_files_ends_
     report = tmp_path / "report"
     report.mkdir()
     (report / "report.md").write_text("# Report", encoding="utf-8")
-    alone = Projection(whole, "small", (tmp_path / "alone" / "artifacts").as_uri())
+    alone = Projection(whole, "small", "mine", (tmp_path / "alone" / "artifacts").as_uri())
     alone.update(record)
     alone.log_artifacts(record, report)
-    projection = Projection(f"http://127.0.0.1:{port}", "small")
+    projection = Projection(f"http://127.0.0.1:{port}", "small", "mine")
     with mlflow_server(backend, port, tmp_path) as kill:
         projection.open()
         assert projection._runs is not None

@@ -54,7 +54,7 @@ def test_a_server_behind_tls_is_written_once_its_ca_is_named_and_says_how_to_nam
     stranger = ca_file(trustme.CA(), tmp_path / "stranger.pem")
 
     def projected(*states: str) -> bool:
-        return BackgroundTracker(url, fake.sweep, fake.store, pause=0).close(fake.record(*states), timeout=120)
+        return BackgroundTracker(url, fake.sweep, fake.store, "mine", pause=0).close(fake.record(*states), timeout=120)
 
     assert not projected(COMPLETE), "an unknown CA was trusted"
     monkeypatch.setenv(NAMED_BY[0], str(stranger))

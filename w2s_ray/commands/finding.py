@@ -67,6 +67,15 @@ def records_of_name(name: str, store: str | None) -> tuple[list[Any], bool]:
     return [load_record(folder, load_spec(folder, name))], True
 
 
+def settled(seen: Any) -> Any:
+    """Returns a sweep anew, for one who holds its lease: no driver works on it, whatever it left open."""
+    from w2s_ray.search.folder import load_record, load_spec
+
+    store, name = seen.store, seen.sweep.name
+    sweep = load_spec(store, name) if name in store.sweeps() else seen.sweep  # one of a file may not have begun
+    return load_record(store, sweep, live=False)
+
+
 def store_of(name: str, store: str | None) -> Store:
     """The store that was named, or the one here; else the only one on this machine that has the sweep."""
     from w2s_ray.search.known_stores import store_with

@@ -17,7 +17,8 @@ from w2s_ray.methods import BASELINES, Parts, plan_stages
 from w2s_ray.search.confirmation import confirmations_in
 from w2s_ray.search.folder import load_spec, study_place
 from w2s_ray.search.lease import SweepInUseError, lease
-from w2s_ray.search.place import Database, Place
+from w2s_ray.search.naming import load_names
+from w2s_ray.search.place import Database, Place, folder_of
 from w2s_ray.search.reading import FINISHED
 from w2s_ray.search.record import COMPLETE, FAILED, RUNNING
 from w2s_ray.search.storage import open_to_read, reading_errors
@@ -131,6 +132,9 @@ def refer(store: Store, keep_weights: int | None = None) -> tuple[References, li
         found = read_mentions(place)
         if not found and (isinstance(place, Database) or isinstance(store, ObjectStore)):
             keepers[name] = f"no trial of it is found in {place}"  # perhaps it is in another database
+        lost = _lost(place)
+        if lost:
+            keepers[name] = f"its study is not in {place}, or not all of it, which should hold {lost[0]}"
         for mention in found:
             mentions.append(mention)
             if mention.state in FINISHED and not mention.stages:
@@ -161,6 +165,13 @@ def read_mentions(place: Place) -> list[Mention]:
             return _mentions(place)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise ValueError(f"{place} cannot be read, so nothing was removed: {type(error).__name__}: {error}") from error
+
+
+def _lost(place: Place) -> list[str]:
+    """Returns the Optuna studies that the sweep's folder names and `place` lacks."""
+    opened = open_to_read(place)
+    there = opened.names() if opened else []
+    return [name for name in load_names(folder_of(place)) if name not in there]
 
 
 def _mentions(place: Place) -> list[Mention]:

@@ -16,46 +16,41 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-
 from w2s_ray import tasks
 from w2s_ray.assets import locate
-from w2s_ray.methods import Experiment, Parts, plan_stages, stages_of
+from w2s_ray.methods import Parts, plan_stages, stages_of
 from w2s_ray.report import write_report
+from w2s_ray.search.at_work import at_work
 from w2s_ray.search.budget import Allowance
-from w2s_ray.search.fitting import fitted_to_this_machine, with_absolute_paths, without_place
-from w2s_ray.search.folder import LiveRecord, load_record, load_spec, save_spec, study_place
-from w2s_ray.search.fresh_seeds import confirm, unconfirmed
+from w2s_ray.search.fitting import fitted_to_this_machine, with_absolute_paths
+from w2s_ray.search.folder import LiveRecord, experiment_in, load_record, load_spec, save_spec, study_place
+from w2s_ray.search.fresh_seeds import confirm, error_of, unconfirmed
 from w2s_ray.search.in_bucket import must_suit
 from w2s_ray.search.known_stores import remember
 from w2s_ray.search.lease import lease
 from w2s_ray.search.naming import load_names
-from w2s_ray.search.node_types import kinds_on
 from w2s_ray.search.place import ENVIRONMENT, study_url
 from w2s_ray.search.plan import make_plan
 from w2s_ray.search.progress import Progress
 from w2s_ray.search.reading import FINISHED
-from w2s_ray.search.record import COMPLETE, SweepRecord
-from w2s_ray.search.resuming import resume_command
+from w2s_ray.search.record import COMPLETE, SweepRecord, TrialRecord
 from w2s_ray.search.sending import sent
-from w2s_ray.search.session import ray_session
-from w2s_ray.search.signals import orderly_interrupts
+from w2s_ray.search.signals import Leaving, orderly_interrupts
 from w2s_ray.search.study import Outcome, Study
-from w2s_ray.search.watch import watched
 from w2s_ray.spec import Sweep
 from w2s_ray.stages.collect import tidy
-from w2s_ray.stages.errors import cause_of, store_errors
+from w2s_ray.stages.errors import MissingStageError, cause_of, store_errors
 from w2s_ray.stages.object_store import ObjectStore
 from w2s_ray.stages.open import open_store
 from w2s_ray.stages.spent import Meter
-from w2s_ray.stages.stage import walk
+from w2s_ray.stages.stage import Stage, walk
 from w2s_ray.stages.store import Store
 from w2s_ray.tracking import BackgroundTracker, tracking_uri
 from w2s_ray.tracking.location import default_uri
 
 _log = logging.getLogger("w2s_ray.search")
-_DRAIN_SECONDS = 15.0
 _LAST_PROJECTION_SECONDS = 8.0
+_TRIES = 3  # to write a report whose stages are damaged again and again
 _PROCESS_DEATHS = 10  # of one trial's thin actor: it holds nothing, so it is simply started again
 
 
@@ -91,20 +86,23 @@ def run(
         sweep = fitted_to_this_machine(sweep)
     parts, store = Parts(sweep), open_store(sweep.store)
     stopping = "[yellow]stopping[/yellow]: saving checkpoints; again to stop now"
-    with orderly_interrupts(lambda: progress.say(stopping)), lease(store, sweep.name, take_over=take_over) as be_sure:
+    with (
+        orderly_interrupts(lambda: progress.say(stopping)) as leaving,
+        lease(store, sweep.name, take_over=take_over) as be_sure,
+    ):
         study = _begin(parts, store, progress, warm_start, be_sure)
         live = LiveRecord(study, store)
         progress.plan(make_plan(sweep, store))
         allowance = _allowance(sweep, store, study)
-        with sent(store, sweep.name), _tracking(sweep, store) as tracker:
+        with sent(store, sweep.name), _tracking(study, store, leaving) as tracker:
             if allowance.refusal() is None and (not study.finished or unconfirmed(live.now())):
                 _fetch_assets(parts, store)
-                _search(parts, store, study, live, progress, tracker, allowance)
-            tidy(store)
+                _search(parts, store, study, live, progress, tracker, allowance, leaving)
+            with store_errors(store.root, "tidying up"):
+                tidy(store)
             record = load_record(store, sweep, live=False)  # a budget may leave trials of a dead driver open
             _say_what_is_left_out(record, study, allowance, progress)
-            _make_missing(parts, record, progress)
-            tracker.close(record, write_report(record, store.sweep_folder(sweep.name) / "report"))
+            tracker.close(record, _reported(parts, record, progress, leaving))
         return record
 
 
@@ -199,13 +197,12 @@ def _search(
     progress: Progress,
     tracker: BackgroundTracker,
     allowance: Allowance,
+    leaving: Leaving,
 ) -> None:
     """Runs Tune until enough trials have finished, or the sweep's budget allows no more; then confirms the winners."""
     sweep = parts.sweep
-    with ray_session(progress, resume_command(parts.sweep.name, store.uri)) as ray:
+    with at_work(sweep, store, progress, leaving, study.left) as broker:
         from w2s_ray.search.searcher import StudySearcher
-
-        broker = _start_broker(ray, sweep, store, progress)
 
         def on_end(number: int, outcome: Outcome) -> None:
             broker.release.remote(number)
@@ -213,48 +210,21 @@ def _search(
             progress.trial(number, outcome, study)
             tracker.offer(live.now)
 
-        def running() -> list[str]:
-            try:
-                return ray.get(broker.running.remote(), timeout=10)  # type: ignore[no-any-return]
-            except ray.exceptions.RayError:  # the broker is being started again
-                return []
-
-        def on_loss(reason: str) -> None:
-            # An orderly end would wait for a Ray that does not come back; its other processes end with this one.
-            progress.say(f"[red]{escape(reason)}[/red] Carry on with: {resume_command(sweep.name, store.uri)}")
-            os._exit(1)
-
         searcher = StudySearcher(study, on_end, sweep.search.failures_in_a_row, allowance)
         scratch = _scratch(store, sweep.name)
         try:
-            with watched(ray, on_loss), progress.watching(running, study.left):
-                while not (study.finished or searcher.gave_up or allowance.refusal()):
-                    _fit(_tuner(sweep, store, broker, searcher, scratch), store)
-                    shutil.rmtree(scratch, ignore_errors=True)
-                    gc.collect()  # Tune leaves circles, which Python looks for ever more seldom as memory grows
-                if study.finished and not searcher.gave_up:
-                    confirm(live, study, broker, progress)
+            while not (study.finished or searcher.gave_up or allowance.refusal()):
+                _fit(_tuner(sweep, store, broker, searcher, scratch), store)
+                shutil.rmtree(scratch, ignore_errors=True)
+                gc.collect()  # Tune leaves circles, which Python looks for ever more seldom as memory grows
+            if study.finished and not searcher.gave_up:
+                confirm(live, study, broker, progress)
             if not searcher.is_cut_off:
                 study.show_early()
-        except KeyboardInterrupt:
-            with contextlib.suppress(ray.exceptions.RayError):
-                ray.get(broker.drain.remote(), timeout=_DRAIN_SECONDS)
-            tracker.close(load_record(store, sweep, live=False), timeout=_LAST_PROJECTION_SECONDS)
-            raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         if searcher.gave_up:
             raise SweepFailedError(searcher.gave_up)
-
-
-def _start_broker(ray: Any, sweep: Sweep, store: Store, progress: Progress) -> Any:
-    """Starts the broker with what the nodes have, after saying what none of them could hold."""
-    from w2s_ray.stages.broker import start_broker
-
-    kinds = [(kind.resources, kind.count) for kind in kinds_on(ray)]
-    for words in without_place(sweep, kinds):
-        progress.say(f"[yellow]no place[/yellow]: {escape(words)}")
-    return start_broker(store, sweep.name, sweep.resources.store_patience, kinds)
 
 
 def _scratch(store: Store, name: str) -> Path:
@@ -316,28 +286,54 @@ def _fit(tuner: Any, store: Store) -> None:
             raise plain from None
 
 
-def _make_missing(parts: Parts, record: SweepRecord, progress: Progress) -> None:
-    """Makes again what finished trials refer to and the store has lost, or has put aside because it was damaged."""
+def _reported(parts: Parts, record: SweepRecord, progress: Progress, leaving: Leaving) -> Path:
+    """Writes the report and returns its folder. What it finds missing or damaged is made again, a few times at most."""
+    folder, lost = record.store.sweep_folder(record.sweep.name) / "report", set[str]()
+    for left in reversed(range(_TRIES)):
+        _make_missing(parts, record, progress, leaving, lost)
+        try:
+            with store_errors(record.store.root, "writing the report"):
+                return write_report(record, folder)
+        except MissingStageError as error:
+            if not left:
+                raise
+            lost.add(error.address)
+    raise AssertionError("the last try returns or raises")
+
+
+def _make_missing(parts: Parts, record: SweepRecord, progress: Progress, leaving: Leaving, lost: set[str]) -> None:
+    """Makes again what finished trials refer to, or is `lost`, and is not in the store or was put aside as damaged."""
     complete = [trial for trial in record.trials if trial.state == COMPLETE]
-    wanted = {address for trial in complete for of_role in trial.stages.values() for address in of_role}
+    wanted = {address for trial in complete for of_role in trial.stages.values() for address in of_role} | lost
     missing = {address for address, stored in record.store.read_all(wanted).items() if stored is None}
     if not missing:
         return
-    experiments = (Experiment(t.number, t.pairing, t.method, t.params, t.default) for t in complete)
-    graphs = (stages_of(parts, experiment) for experiment in experiments)
-    stages = {stage.address: stage for graph in graphs for of_role in graph.values() for stage in of_role}
+    stages = {stage.address: stage for stage in walk(*_stages_of(parts, complete))}
     progress.say(f"{len(missing)} stages of finished trials are not in the store any more; making them again")
-    with ray_session(progress, resume_command(parts.sweep.name, record.store.uri)) as ray:
-        broker = _start_broker(ray, parts.sweep, record.store, progress)
-        ray.get([broker.produce.remote(stages[address], -1) for address in missing if address in stages])
+    with at_work(parts.sweep, record.store, progress, leaving, 0) as broker:
+        error = error_of([broker.produce.remote(stages[address], -1) for address in missing if address in stages])
+    if error is not None:
+        raise SweepFailedError(f"what a finished trial lost cannot be made again: {error}")
+
+
+def _stages_of(parts: Parts, trials: list[TrialRecord]) -> Iterator[Stage]:
+    """Yields the stages of finished trials, and of the confirmations that they may have."""
+    fresh = [parts.with_fresh_seeds()] if parts.sweep.search.confirm else []
+    for seeded in (parts, *fresh):
+        for trial in trials:
+            yield from (stage for of_role in stages_of(seeded, experiment_in(trial)).values() for stage in of_role)
 
 
 @contextmanager
-def _tracking(sweep: Sweep, store: Store) -> Iterator[BackgroundTracker]:
+def _tracking(study: Study, store: Store, leaving: Leaving) -> Iterator[BackgroundTracker]:
+    """Shows the sweep in MLflow beside the block. However that ends, nothing is shown as running that does not run."""
+    sweep = study.sweep
     if isinstance(store, ObjectStore) and tracking_uri(sweep, store) == default_uri(store):
         _log.warning("MLflow's sqlite file cannot be in %s; it is in %s, on this machine", store.uri, store.root)
-    tracker = BackgroundTracker(tracking_uri(sweep, store), sweep, store)
+    tracker = BackgroundTracker(tracking_uri(sweep, store), sweep, store, study.history)
     try:
         yield tracker
-    finally:
-        tracker.stop()
+    except BaseException:
+        with contextlib.suppress(Exception):  # what cannot be read now, `w2s track` shows later
+            tracker.close(load_record(store, sweep, live=False), timeout=leaving.seconds(_LAST_PROJECTION_SECONDS))
+        raise

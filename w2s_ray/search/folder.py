@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from w2s_ray.files import from_json, write_whole
 from w2s_ray.methods import Experiment
 from w2s_ray.search.confirmation import Confirmation, confirmations_in
+from w2s_ray.search.history import history_in
 from w2s_ray.search.naming import SPEC, load_names
 from w2s_ray.search.place import Place, find_database, load_database
 from w2s_ray.search.reading import FINISHED, experiment_of, numbered, read_studies
@@ -102,8 +103,9 @@ def read_record(store: Store, sweep: Sweep, names: Sequence[str]) -> SweepRecord
     with reading_errors(place):
         studies = read_studies(place, names)
         trials = [_trial_record(sweep, number, trial) for number, trial in numbered(studies)]
-        confirmations = confirmations_in(*(study.user_attrs for study in studies))
-    return SweepRecord(sweep, _confirmed(trials, confirmations), store, study=address_of(tuple(names))[:16])
+        attributes = [study.user_attrs for study in studies]
+        confirmed = _confirmed(trials, confirmations_in(*attributes))
+    return SweepRecord(sweep, confirmed, store, address_of(tuple(names))[:16], history_in(*attributes))
 
 
 class LiveRecord:
@@ -122,7 +124,7 @@ class LiveRecord:
         """Returns what `load_record` would."""
         trials = (self._record(number, trial) for number, trial in self._study.trials())
         confirmed = _confirmed(trials, self._study.confirmations())
-        return SweepRecord(self._study.sweep, confirmed, self._store, study=self._fingerprint)
+        return SweepRecord(self._study.sweep, confirmed, self._store, self._fingerprint, self._study.history)
 
     def _record(self, number: int, trial: FrozenTrial) -> TrialRecord:
         known = self._ended.get(number)

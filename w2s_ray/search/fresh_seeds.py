@@ -59,14 +59,14 @@ def confirm(live: LiveRecord, study: Study, broker: Any, progress: Progress) -> 
         study.confirm(trial.number, made)
         asked.append((trial, made, [broker.produce.remote(stage, -1) for of in roles.values() for stage in of]))
     for trial, made, promises in asked:
-        error = _error_of(promises)
+        error = error_of(promises)
         ended = replace(made, state=FAILED if error else COMPLETE, error=error)
         study.confirm(trial.number, ended)
         progress.confirmed(trial, ended)
 
 
-def _error_of(promises: list[Any]) -> str | None:
-    """Waits for all of some stages; returns why one could not be made, None if they were."""
+def error_of(promises: list[Any]) -> str | None:
+    """Waits for all of some stages; returns why one could not be made, None if they were. Raises as `confirm`."""
     # Late, since the driver asks what is unconfirmed before it knows whether it needs Ray.
     import ray
 

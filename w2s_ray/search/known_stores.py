@@ -5,6 +5,7 @@ store given by --store, or the one in the current directory, always comes first.
 """
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock
@@ -20,12 +21,17 @@ _MOST = 100
 
 
 def remember(store: Store) -> None:
-    """Notes a store as the last one used."""
+    """Notes a store as the last one used, unless the cache's disk is full or closed: no sweep ends for that."""
     path = _path()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        others = [uri for uri in _known() if uri != store.uri and (is_uri(uri) or Path(uri).is_dir())]
-        write_whole(path, json.dumps([store.uri, *others][:_MOST]).encode())
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            _note(path, store)
+
+
+def _note(path: Path, store: Store) -> None:
+    others = [uri for uri in _known() if uri != store.uri and (is_uri(uri) or Path(uri).is_dir())]
+    write_whole(path, json.dumps([store.uri, *others][:_MOST]).encode())
 
 
 def stores_with(name: str, but: Store) -> list[Store]:

@@ -12,13 +12,14 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
 from w2s_ray.files import from_json
 from w2s_ray.machine import system_id
+from w2s_ray.stages.errors import store_errors
 from w2s_ray.stages.locks import ObjectLock
 from w2s_ray.stages.object_store import ObjectStore
 from w2s_ray.stages.store import Store
@@ -63,6 +64,7 @@ def lease(store: Store, name: str, *, take_over: bool = False) -> Iterator[Calla
 
     Raises:
         SweepInUseError: another driver holds it; says which and since when.
+        StoreUnavailableError: the store cannot be used. A full disk is no hindrance where a driver was before.
     """
     if not isinstance(store, ObjectStore):
         with _on_this_machine(store, name, take_over=take_over):
@@ -79,25 +81,27 @@ def lease(store: Store, name: str, *, take_over: bool = False) -> Iterator[Calla
 
 @contextmanager
 def _on_this_machine(store: Store, name: str, *, take_over: bool) -> Iterator[None]:
-    path = _path(store, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
+    with ExitStack() as opened:
+        with store_errors(store.root, f"taking sweep {name}"):
+            path = _path(store, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = opened.enter_context(path.open("a+b", buffering=0))
         _take(lambda patience: _lock(file, patience), lambda: _read(file), name, take_over=take_over)
-        file.seek(0)
-        file.truncate()
         me = Holder(socket.gethostname(), os.getpid(), time.strftime("%Y-%m-%d %H:%M:%S"), system_id())
-        file.write(json.dumps(asdict(me)))
-        file.flush()
+        with suppress(OSError):  # the lock is what counts; who has it is only told, and on a full disk it is not
+            file.truncate(0)
+            file.write(json.dumps(asdict(me)).encode())
         yield
-        file.truncate(0)
+        with suppress(OSError):
+            file.truncate(0)
 
 
 def holder(store: Store, name: str) -> Holder | None:
     """Returns who runs the sweep, or None if nobody does."""
     path = _path(store, name)
     if path.exists():
-        with path.open("r+", encoding="utf-8") as file:
-            if not _lock(file):
+        with path.open("rb") as file:  # the store may be read-only
+            if not _lock(file, exclusive=False):
                 return _read(file)
     if not isinstance(store, ObjectStore):
         return None
@@ -132,7 +136,7 @@ def _path(store: Store, name: str) -> Path:
     return store.sweep_folder(name) / LEASE
 
 
-def _read(file: IO[str]) -> Holder:
+def _read(file: IO[bytes]) -> Holder:
     file.seek(0)
     try:
         return Holder(**from_json(file.read()))
@@ -140,12 +144,12 @@ def _read(file: IO[str]) -> Holder:
         return _UNKNOWN
 
 
-def _lock(file: IO[str], seconds: float = 0.25) -> bool:
+def _lock(file: IO[bytes], seconds: float = 0.25, *, exclusive: bool = True) -> bool:
     # Tried for a moment, since someone who only looks at the holder has the lock for an instant.
-    deadline = time.monotonic() + seconds
+    deadline, kind = time.monotonic() + seconds, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
     while True:
         try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file.fileno(), kind | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
                 return False

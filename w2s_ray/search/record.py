@@ -75,12 +75,15 @@ class SweepRecord:
 
     Attributes:
         study: fingerprint of the study that the trials are in; a changed spec of the same name has another.
+        history: name of the sweep's history, which a sweep of the same name in another store does not share; empty for
+            a study of a version before.
     """
 
     sweep: Sweep
     trials: tuple[TrialRecord, ...]
     store: Store
     study: str = ""
+    history: str = ""
 
     @property
     def ended(self) -> int:

@@ -27,6 +27,7 @@ from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.methods.experiment import default_params
 from w2s_ray.search.confirmation import Confirmation, confirmations_in
 from w2s_ray.search.durable import DurableStudies
+from w2s_ray.search.history import give_history
 from w2s_ray.search.journal import LAST_ASKED, PRUNED_AT
 from w2s_ray.search.naming import comparable_prefix, save_names, study_names
 from w2s_ray.search.place import Place, folder_of
@@ -93,6 +94,7 @@ class Study:
             with self._kept.opened.together():
                 for name, pairing in zip(self.names, parts.sweep.pairings, strict=True):
                     self._open_study(name, pairing, other)
+                self.history = give_history(self._kept.opened, self._kept.studies)
             self._seeds: list[list[Proposal]] = [study.user_attrs[_SEEDS] for study in self._kept.studies]
             self._asked, self._told = self._counts()
             self._adopted = [number for number in range(self._told, self._asked) if not self._is_told(number)]

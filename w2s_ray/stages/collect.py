@@ -1,9 +1,11 @@
 """What in a store nobody needs: said first, removed only when asked.
 
 A stage is needed if a study or a spec refers to it, or if a needed stage read it. What cannot be told apart is kept.
-Nothing here puts aside or mends; a stage vanishes from its place in one step, before its files are deleted.
+Nothing here puts aside or mends; a stage vanishes from its place in one step, before its files are deleted. All of it
+works on a full disk: what goes without anything being written comes first.
 """
 
+import errno
 import os
 import re
 import shutil
@@ -23,6 +25,7 @@ from w2s_ray.stages.store import Store
 _ADDRESS = re.compile(r"[0-9a-f]{16,64}")
 _DRAFT = re.compile(r"\.[0-9a-f]{16,64}-(?:(?P<pid>\d+)@(?P<system>.+)-)?[^-]+")
 _DAY = 24 * 3600.0
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,11 @@ def find_garbage(store: Store, references: References) -> list[Garbage]:
     records = dict(_records(store))
     needed = with_inputs(references, records)
     return [
+        *(_garbage("aside", path, "was found damaged") for path in _entries(store.root / ASIDE)),
+        *_drafts(store),
+        *_work(store, records, references, needed),
         *_stages(store, records, needed),
         *_weights(store, records, references.without_weights & needed),
-        *_work(store, records, references, needed),
-        *_drafts(store),
-        *(_garbage("aside", path, "was found damaged") for path in _entries(store.root / ASIDE)),
     ]
 
 
@@ -84,27 +87,54 @@ def remove(store: Store, garbage: Garbage) -> None:
         with suppress(FileNotFoundError):
             drop_file(store.place(garbage.path.parent.name), garbage.path.name)
         return
-    path = garbage.path
-    if garbage.kind == "stage":
-        path = store.root / ASIDE / f"{path.name}-removed-{time.time_ns()}"
-        path.parent.mkdir(exist_ok=True)
-        with suppress(FileNotFoundError):
-            garbage.path.rename(path)
+    path = _taken_away(store, garbage.path) if garbage.kind == "stage" else garbage.path
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
 
 
+def _taken_away(store: Store, place: Path) -> Path:
+    """Takes a stage out of its place in one step; returns where its files are then."""
+    target = store.root / ASIDE / f"{place.name}-removed-{time.time_ns()}"
+    try:
+        target.parent.mkdir(exist_ok=True)
+        place.rename(target)
+    except FileNotFoundError:
+        pass  # someone else did it
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        (place / RECORD).unlink(missing_ok=True)  # there is no room for a name; without its record it is no stage
+        return place
+    return target
+
+
 def drop_file(place: Path, name: str) -> None:
-    """Removes a file of a finished stage, which stays whole without it; its record says so first."""
+    """Removes a file of a finished stage, which stays whole without it; its record says so first.
+
+    On a full disk it says so second, in the file's room: a process killed in between leaves a damaged stage.
+    """
     record = read_record(place)
     if name in record.files:
-        beside = place / f".{RECORD}.{os.getpid()}"
-        beside.write_text(without_file(record, name).to_json(), encoding="utf-8")
+        try:
+            _rewrite(place, without_file(record, name))
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            (place / name).unlink(missing_ok=True)
+            _rewrite(place, without_file(record, name))
+    (place / name).unlink(missing_ok=True)
+
+
+def _rewrite(place: Path, record: StageRecord) -> None:
+    beside = place / f".{RECORD}.{os.getpid()}"
+    try:
+        beside.write_text(record.to_json(), encoding="utf-8")
         sha256_of(beside, sync=True)
         beside.replace(place / RECORD)
-    (place / name).unlink(missing_ok=True)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def without_file(record: StageRecord, name: str) -> StageRecord:

@@ -30,12 +30,13 @@ class BackgroundTracker:
 
     Args:
         uri: of MLflow, as `tracking_uri` gives it.
+        history: of the sweep.
         pause: seconds between two updates.
     """
 
-    def __init__(self, uri: str, sweep: Sweep, store: Store, *, pause: float = 3.0) -> None:
+    def __init__(self, uri: str, sweep: Sweep, store: Store, history: str, *, pause: float = 3.0) -> None:
         self._uri, self._sweep, self._pause = uri, sweep.name, pause
-        self._projection = Projection(uri, sweep.name, artifact_root(uri, store))
+        self._projection = Projection(uri, sweep.name, history, artifact_root(uri, store))
         self._changed = threading.Condition()
         self._offer: Offer | None = None
         self._report: Path | None = None

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
+HISTORY = "w2s.history"  # tag of every run: of which history of the sweep it is
 
 _LONGEST_TAG = 8000  # characters MLflow keeps of a tag; it would cut silently
 

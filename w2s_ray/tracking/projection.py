@@ -27,11 +27,12 @@ class Projection:
     Args:
         uri: of MLflow, as `tracking_uri` gives it.
         name: of the sweep, and so of the experiment.
+        history: of the sweep; empty if it is not known.
         artifacts: where a new experiment's artifacts go, as `artifact_root` gives it.
     """
 
-    def __init__(self, uri: str, name: str, artifacts: str | None = None) -> None:
-        self._uri, self._name, self._artifacts = uri, name, artifacts
+    def __init__(self, uri: str, name: str, history: str, artifacts: str | None = None) -> None:
+        self._uri, self._name, self._history, self._artifacts = uri, name, history, artifacts
         self._runs: Runs | None = None
         self._parent: str | None = None
         self._stages: set[str] = set()
@@ -43,7 +44,7 @@ class Projection:
         """Connects, makes what is missing and looks up which runs are there. `update` does it when it has to."""
         if self._runs is None:
             self._client = connect(self._uri)
-            self._runs = Runs(self._client, self._name, self._artifacts)
+            self._runs = self._look_up()
 
     def update(self, record: SweepRecord, report: Path | None = None) -> None:
         """Makes MLflow show the record, and what the report in a folder answers once the sweep is complete.
@@ -77,15 +78,14 @@ class Projection:
     def _update(self, record: SweepRecord, report: Path | None) -> None:
         assert self._runs is not None
         # The sweep's run is made first, since the others name it, and filled last, when they are there.
-        found = self._runs.find(sweep_key(record.study))
-        parent = found or self._runs.create(sweep_run(record, record.study)).run_id
+        parent = self._runs.find(sweep_key(record.study)) or self._runs.find_or_create(sweep_run(record, record.study))
         if parent != self._parent:
             if self._parent is not None:  # all name the old one, and are written again
-                self._runs = Runs(self._client, self._name, self._artifacts)
+                self._runs = self._look_up()
             self._parent, self._stages, self._trials, self._tags = parent, set(), {}, {}
         there = places(self._runs.experiment, parent, page_of(report) if report else None)
         answer = answer_of(report) if report else ""
-        self._describe(experiment_tags(record.sweep, there, answer))
+        self._describe(experiment_tags(record, there, answer))
         self._inputs = self._inputs or datasets_of(record)  # a study has one task
         for address, owner in _trained(record):
             self._write_stage(record, address, owner)
@@ -98,6 +98,9 @@ class Projection:
         whole = sweep_run(record, record.study, there, answer, self._inputs)
         if self._runs.write(whole) != parent:  # it had to be replaced, and the others name the old one
             self._update(record, report)
+
+    def _look_up(self) -> Runs:
+        return Runs(self._client, self._name, self._history, self._artifacts)
 
     def _describe(self, tags: dict[str, str]) -> None:
         if tags != self._tags:
@@ -123,7 +126,7 @@ class Projection:
 def project(record: SweepRecord, report: Path | None = None) -> str:
     """Projects a sweep now, with the folder of its report if there is one; returns the URI. Raises as mlflow does."""
     uri = tracking_uri(record.sweep, record.store)
-    projection = Projection(uri, record.sweep.name, artifact_root(uri, record.store))
+    projection = Projection(uri, record.sweep.name, record.history, artifact_root(uri, record.store))
     projection.update(record, report)
     if record.trials:
         projection.log_artifacts(record, report)

@@ -5,13 +5,18 @@ status was not finished, or has changed, and is written again; what it already h
 Most runs have ended when they are first seen; of them the status alone comes last, since a tag costs 2 ms. MLflow lets
 neither params nor points be taken back: a run in which one is wrong is deleted and made anew. So is the second of two
 runs of one key, which two writers at once, or a server that answered too late, can leave behind.
+
+Sweeps of one name of two stores share an experiment, so a run also carries its sweep's *history*, and runs of another
+one are not touched. A run that has none, of a version before or of a study whose history is not known, is told by the
+time of its start: to the millisecond no two stores have it in common.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from w2s_ray.tracking.planned import RUNNING, Dataset, PlannedRun, Point
+from w2s_ray.tracking.planned import HISTORY, RUNNING, Dataset, PlannedRun, Point
+from w2s_ray.tracking.view import beside_others
 
 KEY, DIGEST, REPLACED, PARENT = "w2s.key", "w2s.digest", "w2s.replaced", "mlflow.parentRunId"
 
@@ -48,31 +53,37 @@ class Runs:
 
     Args:
         client: an MlflowClient.
+        history: of the sweep; empty if it is not known.
         artifacts: where a new experiment's artifacts go; None leaves it to MLflow.
     """
 
-    def __init__(self, client: Any, name: str, artifacts: str | None) -> None:
-        self._client = client
+    def __init__(self, client: Any, name: str, history: str, artifacts: str | None) -> None:
+        self._client, self._history = client, history
         self._experiment = _experiment(client, name, artifacts)
         self._known: dict[str, _Known] = {}
+        self._without_history: dict[tuple[str, int], _Known] = {}  # by key and start
         for run in self._active():
             self._recognise(run)
 
     def describe(self, tags: Mapping[str, str]) -> None:
-        """Gives the experiment these tags, where it does not have them."""
+        """Gives the experiment these tags, where it does not have them; its description keeps those of others."""
         there = self._client.get_experiment(self._experiment).tags
-        for name, value in tags.items():
+        for name, value in beside_others(tags, there, self._history).items():
             if there.get(name) != value:
                 self._client.set_experiment_tag(self._experiment, name, value)
 
     def find(self, key: str) -> str | None:
-        """Returns the id of the run with this key."""
+        """Returns the id of this history's run with this key."""
         known = self._known.get(key)
         return known.run_id if known else None
 
+    def find_or_create(self, run: PlannedRun) -> str:
+        """Returns the id of a run, which is made if it is missing; `write` fills it."""
+        return (self._found(run) or self.create(run)).run_id
+
     def write(self, run: PlannedRun, parent: str | None = None) -> str:
         """Makes the run in MLflow equal to the planned one; does nothing if it is. Returns its id."""
-        digest, known = run.digest(parent), self._known.get(run.key)
+        digest, known = run.digest(parent), self._found(run)
         if known and (known.digest, known.status) == (digest, run.status):
             return known.run_id
         if known and self._is_wrong(known, run):
@@ -102,7 +113,8 @@ class Runs:
 
     def create(self, run: PlannedRun, parent: str | None = None, digest: str | None = None) -> _Known:
         """Makes a run with nothing but name, start and tags; `write` fills it."""
-        tags = {**_tags(run, parent), **({DIGEST: digest} if digest else {})}
+        history = {HISTORY: self._history} if self._history else {}
+        tags = {**_tags(run, parent), **history, **({DIGEST: digest} if digest else {})}
         made = self._client.create_run(self._experiment, start_time=run.start, tags=tags, run_name=run.name)
         self._known[run.key] = _Known(made.info.run_id, run.name, start=run.start, content=_Content())
         return self._known[run.key]
@@ -131,22 +143,40 @@ class Runs:
     def _recognise(self, run: Any) -> None:
         """Takes note of a run of ours; deletes what should not be there."""
         info, tags = run.info, run.data.tags
-        if KEY not in tags:
+        if KEY not in tags or tags.get(HISTORY, self._history) != self._history:
             return
-        rival = self._known.get(tags[KEY])
+        alike, key = self._alike(tags, info.start_time)
+        rival = alike.get(key)
         # Of two with one key everybody keeps the same, so that two who tidy up at once do not delete both.
         if REPLACED in tags or (rival and rival.run_id < info.run_id):
             self._delete(info.run_id)
             return
         if rival:
             self._delete(rival.run_id)
-        self._known[tags[KEY]] = _Known(
+        alike[key] = _Known(
             run_id=info.run_id,
             name=info.run_name,
             status=info.status,
             start=info.start_time,
             digest=tags.get(DIGEST),
         )
+
+    def _alike(self, tags: Mapping[str, str], start: int) -> tuple[dict[Any, _Known], Any]:
+        """Returns what is known of runs that are told apart as one with these tags is, and by what that is told."""
+        if HISTORY in tags:
+            return self._known, tags[KEY]
+        return self._without_history, (tags[KEY], start)
+
+    def _found(self, run: PlannedRun) -> _Known | None:
+        """Returns what is known of a run. One without a history that is surely the same gets this one."""
+        if run.key not in self._known:
+            same = self._without_history.get((run.key, run.start))
+            if same is not None:
+                if self._history:
+                    self._client.set_tag(same.run_id, HISTORY, self._history)
+                del self._without_history[run.key, run.start]
+                self._known[run.key] = same
+        return self._known.get(run.key)
 
     def _content(self, known: _Known) -> _Content:
         if known.content is None:

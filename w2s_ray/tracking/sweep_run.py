@@ -13,6 +13,7 @@ from w2s_ray.spec import Sweep
 from w2s_ray.tracking import planned
 from w2s_ray.tracking.planned import Dataset, PlannedRun, Point, cut, milliseconds, text_of
 from w2s_ray.tracking.trial_run import OPEN, accuracies_on_test, confirmed_on_test
+from w2s_ray.tracking.view import told_apart
 
 _LONGEST_ANSWER = 4000  # characters, half of what the note may have
 _EACH_BELOW, _STRIDE = 100, 50  # trial numbers; beyond, curves that hardly ever change are drawn by fewer points
@@ -95,7 +96,7 @@ def _commands(record: SweepRecord) -> str:
     lines = (
         f"Run, resume or extend it: `{resume_command(name, record.store.uri)}`",
         f"Report: `w2s report {name} --store {store} --open`, in `{record.store.sweep_folder(name) / 'report'}`.",
-        f"Store: `{store}`; the spec is the artifact `sweep.yaml`.",
+        f"{told_apart(record)} The spec is the artifact `sweep.yaml`.",
     )
     return "\n".join(f"- {line}" for line in lines)
 

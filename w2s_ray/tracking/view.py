@@ -15,22 +15,38 @@ from typing import Any
 from urllib.parse import urlencode
 
 from w2s_ray.files import from_json
+from w2s_ray.search.record import SweepRecord
 from w2s_ray.spec import Sweep
 from w2s_ray.tracking.charts import chart_state
-from w2s_ray.tracking.planned import cut
+from w2s_ray.tracking.planned import HISTORY, cut
 
 _VIEW = "trials"
 _VIEW_TAG = f"mlflow.sharedViewState.{_VIEW}"
-_NOTE_TAG = "mlflow.note.content"
+_NOTE_TAG, _NOTE_OF = "mlflow.note.content", "w2s.note."
 _MOST_EXPERIMENTS = 1000
 _LONGEST = 5000  # characters that every MLflow of the versions we take keeps of an experiment's tag
+_LINE = "\n\n---\n\n"  # between the descriptions of several histories
 _WORKFLOW = {"workflowType": "machine_learning"}  # or the UI opens its pages for language-model traces
 _NAME_COLUMN, _CREATED_COLUMN = "attributes.`Run Name`", "runDateAndNestInfo"  # as the UI's table calls them
 
 
-def experiment_tags(sweep: Sweep, places: str, answer: str) -> dict[str, str]:
+def experiment_tags(record: SweepRecord, places: str, answer: str) -> dict[str, str]:
     """Returns the tags of the sweep's experiment: its description, `places` and `answer` in it, and the view."""
-    return {_NOTE_TAG: _description(sweep, places, answer), _VIEW_TAG: _view_text(sweep)}
+    return {_NOTE_TAG: _description(record, places, answer), _VIEW_TAG: _view_text(record.sweep)}
+
+
+def beside_others(tags: Mapping[str, str], there: Mapping[str, str], history: str) -> dict[str, str]:
+    """Returns the tags with a description for all histories of the experiment, and this one's in a tag of its own.
+
+    Args:
+        tags: as `experiment_tags` gives them.
+        there: what the experiment has.
+        history: of the sweep; empty if it is not known.
+    """
+    mine = {f"{_NOTE_OF}{history}": tags[_NOTE_TAG]} if history else {}
+    notes = {name: text for name, text in {**there, **mine}.items() if name.startswith(_NOTE_OF)}
+    shown = (cut(notes[name], _LONGEST // len(notes) - len(_LINE)) for name in sorted(notes))
+    return {**tags, **mine, _NOTE_TAG: _LINE.join(shown) if len(notes) > 1 else tags[_NOTE_TAG]}
 
 
 def link(url: str, experiment_id: str, **query: str) -> str:
@@ -65,13 +81,21 @@ def links(url: str) -> dict[str, str]:
     return {one["name"]: link(url, one["experiment_id"]) for one in ours}
 
 
-def _description(sweep: Sweep, places: str, answer: str) -> str:
+def _description(record: SweepRecord, places: str, answer: str) -> str:
+    sweep = record.sweep
     pairings = ", ".join(pairing.name for pairing in sweep.pairings)
     kinds = (
         f"{', '.join(sweep.methods)} on {sweep.task.source}; pairings {pairings}. "
-        "Runs are of three kinds (tag `kind`): the sweep with the report, its trials, and each stage that was trained."
+        "Runs are of three kinds (tag `kind`): the sweep with the report, its trials, and each stage that was trained. "
+        f"{told_apart(record)}"
     )
     return cut("\n\n".join(filter(None, (places, answer, kinds))), _LONGEST)
+
+
+def told_apart(record: SweepRecord) -> str:
+    """Returns a sentence on the store, and on how its runs are told from those of another one's in the experiment."""
+    tag = f"; its runs have the tag `{HISTORY}` `{record.history}`" if record.history else ""
+    return f"Store: `{record.store.uri}`{tag}."
 
 
 def _view_text(sweep: Sweep) -> str:

@@ -1,0 +1,70 @@
+"""Ray and a broker while stages are made, and how that is left: each training saves a checkpoint before it ends."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.markup import escape
+
+from w2s_ray.search.fitting import without_place
+from w2s_ray.search.node_types import kinds_on
+from w2s_ray.search.progress import Progress
+from w2s_ray.search.resuming import resume_command
+from w2s_ray.search.session import ray_session
+from w2s_ray.search.signals import Leaving
+from w2s_ray.search.watch import watched
+from w2s_ray.spec import Sweep
+from w2s_ray.stages.store import Store
+
+_DRAIN_SECONDS = 15.0
+_THEN_SECONDS = 12.0  # Ray's end and the last projection
+
+
+@contextmanager
+def at_work(sweep: Sweep, store: Store, progress: Progress, leaving: Leaving, left: int) -> Iterator[Any]:
+    """Gives the broker of a sweep in a Ray of its own, or in the cluster that RAY_ADDRESS names.
+
+    Args:
+        sweep: what stages are made for.
+        store: where.
+        progress: shows which run.
+        leaving: how long the trainings may take to save, once Ctrl-C or SIGTERM came.
+        left: trials whose results are missing.
+
+    Raises:
+        RayStartError: Ray cannot be used.
+    """
+    again = resume_command(sweep.name, store.uri)
+    with ray_session(progress, again) as ray:
+        broker = _start_broker(ray, sweep, store, progress)
+
+        def running() -> list[str]:
+            try:
+                return ray.get(broker.running.remote(), timeout=10)  # type: ignore[no-any-return]
+            except ray.exceptions.RayError:  # the broker is being started again
+                return []
+
+        def on_loss(reason: str) -> None:
+            # An orderly end would wait for a Ray that does not come back; its other processes end with this one.
+            progress.say(f"[red]{escape(reason)}[/red] Carry on with: {again}")
+            os._exit(1)
+
+        try:
+            with watched(ray, on_loss), progress.watching(running, left):
+                yield broker
+        except KeyboardInterrupt:
+            with contextlib.suppress(ray.exceptions.RayError):
+                ray.get(broker.drain.remote(), timeout=leaving.seconds(_DRAIN_SECONDS, _THEN_SECONDS))
+            raise
+
+
+def _start_broker(ray: Any, sweep: Sweep, store: Store, progress: Progress) -> Any:
+    """Starts the broker with what the nodes have, after saying what none of them could hold."""
+    from w2s_ray.stages.broker import start_broker
+
+    kinds = [(kind.resources, kind.count) for kind in kinds_on(ray)]
+    for words in without_place(sweep, kinds):
+        progress.say(f"[yellow]no place[/yellow]: {escape(words)}")
+    return start_broker(store, sweep.name, sweep.resources.store_patience, kinds)
