@@ -193,7 +193,7 @@ def test_a_search_that_gives_up_after_failures_shows_them_all(sweep: Sweep, tmp_
     """Three of four open trials fail before the first one ends: their turn never comes."""
     store = Store(tmp_path / "store")
     study = Study(Parts(sweep), journal_path(store, sweep.name))
-    searcher = StudySearcher(study, lambda number, outcome: None, 3, Allowance(None, Meter(store, "small"), 0.0, 0))
+    searcher = StudySearcher(study, lambda number, outcome: None, 3, Allowance(None, Meter(store, "small"), 0.0, ()))
     for trial_id in "abcd":
         assert searcher.suggest(trial_id)
     failed = {OUTCOME: json.dumps({"state": "failed", "error": "NaN", "traceback": "File 1"})}

@@ -272,14 +272,14 @@ def test_a_search_killed_anywhere_prunes_the_same_students_at_the_same_steps(
     sweep = replace(sweep, pairings=sweep.pairings[:1])
     sweep = with_search(sweep, parallelism=1, trials=14, sampler="random", pruner={"kind": kind, "startup_trials": 3})
     folder = tmp_path_factory.mktemp("kills")
-    race(Study(Parts(sweep), folder / "alone"), lambda: False)
-    assert 3 < sum(row[1] == TrialState.PRUNED for row in raced(sweep, folder / "alone")) < 12
+    race(Study(Parts(sweep), folder / "alone" / "journal"), lambda: False)
+    assert 3 < sum(row[1] == TrialState.PRUNED for row in raced(sweep, folder / "alone" / "journal")) < 12
     for death in deaths:
         left = iter(range(death, 0, -1))
         with suppress(Killed):
-            race(Study(Parts(sweep), folder / "killed"), lambda left=left: next(left) == 1)  # type: ignore[misc]
-    race(Study(Parts(sweep), folder / "killed"), lambda: False)
-    assert raced(sweep, folder / "killed") == raced(sweep, folder / "alone")
+            race(Study(Parts(sweep), folder / "killed" / "journal"), lambda left=left: next(left) == 1)  # type: ignore[misc]
+    race(Study(Parts(sweep), folder / "killed" / "journal"), lambda: False)
+    assert raced(sweep, folder / "killed" / "journal") == raced(sweep, folder / "alone" / "journal")
 
 
 def test_a_validation_that_is_reported_again_is_not_judged_again(sweep: Sweep, place: FindPlace) -> None:

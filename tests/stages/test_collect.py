@@ -256,7 +256,7 @@ def test_a_sweep_whose_journal_was_lost_keeps_all_it_made_and_that_is_said(fake:
     fake.publish(fake.trial(0.001), stage_of(1))
     fake.publish(stage_of(2), made_by="nobody")
     pairing = fake.sweep.pairings[0].name
-    save_names(fake.store.sweep_folder("small"), (f"small/{pairing}/1",))
+    save_names(fake.store.sweep_folder("small"), (f"small/{pairing}/1",), b"")
     assert fake.kinds() == {"stage": 2}
     lose(journal_path(fake.store, "small"))
     found = collect(fake.store, yes=True)

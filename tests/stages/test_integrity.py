@@ -390,7 +390,7 @@ def test_a_supervisor_that_is_damaged_every_time_fails_the_student_after_a_few_t
             raise DamagedStageError(batch[0].inputs["labels"].address)
 
     with pytest.raises(DamagedStageError):
-        asyncio.run(Spoiled(small.store, small.name, patience=0).produce(stage, 0))
+        asyncio.run(Spoiled(small.store, small.name, patience=0, kinds=()).produce(stage, 0))
     assert runs == [stage.address] * 4
 
 

@@ -49,7 +49,8 @@ from w2s_ray.tracking import BackgroundTracker, tracking_uri
 from w2s_ray.tracking.location import default_uri
 
 _log = logging.getLogger("w2s_ray.search")
-_LAST_PROJECTION_SECONDS = 8.0
+_LAST_PROJECTION_SECONDS = 60.0
+_LEAVING_PROJECTION_SECONDS = 8.0  # after Ctrl-C, when half a minute is all there is
 _TRIES = 3  # to write a report whose stages are damaged again and again
 _PROCESS_DEATHS = 10  # of one trial's thin actor: it holds nothing, so it is simply started again
 
@@ -334,6 +335,7 @@ def _tracking(study: Study, store: Store, leaving: Leaving) -> Iterator[Backgrou
     try:
         yield tracker
     except BaseException:
+        most = _LAST_PROJECTION_SECONDS if leaving.began is None else _LEAVING_PROJECTION_SECONDS
         with contextlib.suppress(Exception):  # what cannot be read now, `w2s track` shows later
-            tracker.close(load_record(store, sweep, live=False), timeout=leaving.seconds(_LAST_PROJECTION_SECONDS))
+            tracker.close(load_record(store, sweep, live=False), timeout=leaving.seconds(most))
         raise

@@ -94,7 +94,7 @@ def load_record(store: Store, sweep: Sweep, *, live: bool = True) -> SweepRecord
     if live:
         return record
     trials = tuple(replace(one, state=INTERRUPTED) if one.state == RUNNING else one for one in record.trials)
-    return replace(record, trials=trials)
+    return replace(record, trials=trials, live=False)
 
 
 def read_record(store: Store, sweep: Sweep, names: Sequence[str]) -> SweepRecord:

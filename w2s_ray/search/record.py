@@ -77,6 +77,7 @@ class SweepRecord:
         study: fingerprint of the study that the trials are in; a changed spec of the same name has another.
         history: name of the sweep's history, which a sweep of the same name in another store does not share; empty for
             a study of a version before.
+        live: whether a driver may be at work on it.
     """
 
     sweep: Sweep
@@ -84,6 +85,7 @@ class SweepRecord:
     store: Store
     study: str = ""
     history: str = ""
+    live: bool = True
 
     @property
     def ended(self) -> int:

@@ -30,7 +30,7 @@ def sweep_run(
     """Returns the parent run. The record holds a trial; `places` are links and `answer` the report's, in Markdown."""
     sweep, finished = record.sweep, _finished(record)
     is_done = is_complete(record)
-    is_stopped = any(trial.state == INTERRUPTED for trial in record.trials)
+    is_stopped = not record.live  # trials that nobody asked for yet are none of the record
     ends = [trial.finished for trial in finished if trial.finished]
     return PlannedRun(
         key=sweep_key(study),
