@@ -73,7 +73,7 @@ class Race:
 
 def ends(sweep: Sweep, place: Place) -> list[tuple[Any, ...]]:
     trials = read_trials(place, study_names(Parts(sweep)))
-    return [(number, trial.state, trial.value, trial.intermediate_values) for number, trial in trials]
+    return [(number, trial.state, trial.value, trial.intermediate_values, trial.params) for number, trial in trials]
 
 
 def with_pruner(sweep: Sweep, kind: str, **changes: Any) -> Sweep:
@@ -82,12 +82,13 @@ def with_pruner(sweep: Sweep, kind: str, **changes: Any) -> Sweep:
     return replace(sweep, pairings=sweep.pairings[:1], search=replace(search, **changes))
 
 
-@pytest.mark.parametrize("parallelism", [1, 3])
+@pytest.mark.parametrize(("sampler", "parallelism"), [("random", 1), ("random", 3), ("tpe", 3)])
 @pytest.mark.parametrize("kind", PRUNERS)
-def test_a_search_interrupted_after_every_act_prunes_what_it_would_have_pruned(
-    sweep: Sweep, kind: str, parallelism: int, tmp_path: Path
+def test_a_search_interrupted_after_every_act_proposes_and_prunes_what_it_would_have(
+    sweep: Sweep, kind: str, sampler: str, parallelism: int, tmp_path: Path
 ) -> None:
-    sweep = with_pruner(sweep, kind, parallelism=parallelism)
+    """Hyperband shows TPE the trials of one bracket alone, so it has to know the brackets before it judges."""
+    sweep = with_pruner(sweep, kind, sampler=sampler, parallelism=parallelism, trials=16 if sampler == "tpe" else 12)
     Race(sweep, tmp_path / "alone" / "journal").run()
     alone = ends(sweep, tmp_path / "alone" / "journal")
     assert {state for _, state, *_ in alone} == {TrialState.COMPLETE, TrialState.PRUNED}

@@ -91,14 +91,23 @@ class _Hyperband(HyperbandPruner):
         self._name = SimpleNamespace(study_name=study)  # a database puts a key before it that no two stores share
 
     def _try_initialization(self, study: optuna.Study) -> None:
-        trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        trials = _whole(study).get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         steps = [(trial.number, trial.last_step) for trial in trials if trial.last_step is not None]
         if steps:
             self._max_resource = min(steps)[1] + 1
             super()._try_initialization(study)
 
     def _get_bracket_id(self, study: optuna.Study, trial: FrozenTrial) -> int:
+        if not self._pruners:  # a sampler may ask before anything was judged, and would be shown all brackets
+            self._try_initialization(study)
         return super()._get_bracket_id(cast(Any, self._name), trial)
+
+
+def _whole(study: Any) -> optuna.Study:
+    """Returns the study itself of what shows a part of it: a bracket, or the newest trials."""
+    while hasattr(study, "_study"):
+        study = study._study
+    return cast(optuna.Study, study)
 
 
 class _OfTheNewest(BaseSampler):
