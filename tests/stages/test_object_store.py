@@ -10,6 +10,7 @@ import torch
 from making import stage_of
 
 from tests.chaos.proxy import dropping
+from tests.stages.test_broker import wait_for
 from w2s_ray.search.lease import SweepInUseError, holder, lease
 from w2s_ray.stages import locks, object_store, objects
 from w2s_ray.stages.carried import CarriedCheckpoints, checkpoints_of
@@ -325,7 +326,7 @@ def test_a_lock_of_another_container_with_this_host_name_is_not_judged_by_proces
     assert not ObjectLock(a.objects, "lock").take()
 
 
-def test_who_cannot_renew_its_lock_waits_before_it_writes_and_goes_on_once_it_can(
+def test_who_cannot_renew_its_lock_is_not_sure_of_it_until_it_can_and_never_again_once_it_is_lost(
     machines: Machines, s3: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locks, "BEAT", 0.2)
@@ -333,19 +334,25 @@ def test_who_cannot_renew_its_lock_waits_before_it_writes_and_goes_on_once_it_ca
     monkeypatch.setattr(objects, "RETRY_SECONDS", 0.5)
     with buckets.moody(s3) as front:
         buckets.use(machines.patch, front.port)
-        mine = ObjectLock(machines.store("a").objects, "lock")
+        mine, lost = ObjectLock(machines.store("a").objects, "lock"), threading.Event()
         assert mine.take()
-        with mine.held():
+        with mine.held(on_loss=lost.set):
             mine.be_sure()
             front.refusals = 10**9
-            time.sleep(3.0)
-            waiting = threading.Thread(target=mine.be_sure)
-            waiting.start()
-            waiting.join(1.0)
-            assert waiting.is_alive()
+            wait_for(lambda: not is_sure(mine))
             front.refusals = 0
-            waiting.join(60)
-            assert not waiting.is_alive()
+            wait_for(lambda: is_sure(mine))
+            machines.store("a").objects.delete("lock")
+            assert lost.wait(60)
+            assert not is_sure(mine)
+
+
+def is_sure(lock: ObjectLock) -> bool:
+    try:
+        lock.be_sure()
+    except StoreUnavailableError:
+        return False
+    return True
 
 
 def test_a_sweep_is_held_by_one_driver_on_all_machines_and_it_is_said_which(machines: Machines) -> None:

@@ -87,6 +87,7 @@ def _study_of(sweep: Sweep, store: Store) -> Finding:
     """Reads the whole study, as a driver does that resumes it."""
     from w2s_ray.search.folder import load_record, study_place
     from w2s_ray.search.lease import holder
+    from w2s_ray.search.naming import load_names
     from w2s_ray.search.place import ENVIRONMENT, Database
 
     mend = "put the file back from a backup"
@@ -96,7 +97,7 @@ def _study_of(sweep: Sweep, store: Store) -> Finding:
             mend = f"see whether {ENVIRONMENT}, or search.storage of the spec, names what it should"
             if place.key is None:
                 return _new_database(sweep, place)
-        elif not place.exists():
+        elif not place.exists() and not load_names(store.sweep_folder(sweep.name)):
             return ok("study", f"{sweep.name}: will be made")
         trials = len(load_record(store, sweep).trials)
         driver = holder(store, sweep.name)

@@ -51,13 +51,13 @@ def at_work(sweep: Sweep, store: Store, progress: Progress, leaving: Leaving, le
             progress.say(f"[red]{escape(reason)}[/red] Carry on with: {again}")
             os._exit(1)
 
-        try:
-            with watched(ray, on_loss), progress.watching(running, left):
+        with watched(ray, on_loss), progress.watching(running, left):
+            try:
                 yield broker
-        except KeyboardInterrupt:
-            with contextlib.suppress(ray.exceptions.RayError):
-                ray.get(broker.drain.remote(), timeout=leaving.seconds(_DRAIN_SECONDS, _THEN_SECONDS))
-            raise
+            except KeyboardInterrupt:
+                with contextlib.suppress(ray.exceptions.RayError):
+                    ray.get(broker.drain.remote(), timeout=leaving.seconds(_DRAIN_SECONDS, _THEN_SECONDS))
+                raise
 
 
 def _start_broker(ray: Any, sweep: Sweep, store: Store, progress: Progress) -> Any:

@@ -95,7 +95,7 @@ def run(
         live = LiveRecord(study, store)
         progress.plan(make_plan(sweep, store))
         allowance = _allowance(sweep, store, study)
-        with sent(store, sweep.name), _tracking(study, store, leaving) as tracker:
+        with sent(store, sweep.name, be_sure), _tracking(study, store, leaving, be_sure) as tracker:
             if allowance.refusal() is None and (not study.finished or unconfirmed(live.now())):
                 _fetch_assets(parts, store)
                 _search(parts, store, study, live, progress, tracker, allowance, leaving)
@@ -326,7 +326,7 @@ def _stages_of(parts: Parts, trials: list[TrialRecord]) -> Iterator[Stage]:
 
 
 @contextmanager
-def _tracking(study: Study, store: Store, leaving: Leaving) -> Iterator[BackgroundTracker]:
+def _tracking(study: Study, store: Store, leaving: Leaving, be_sure: Callable[[], None]) -> Iterator[BackgroundTracker]:
     """Shows the sweep in MLflow beside the block. However that ends, nothing is shown as running that does not run."""
     sweep = study.sweep
     if isinstance(store, ObjectStore) and tracking_uri(sweep, store) == default_uri(store):
@@ -336,6 +336,8 @@ def _tracking(study: Study, store: Store, leaving: Leaving) -> Iterator[Backgrou
         yield tracker
     except BaseException:
         most = _LAST_PROJECTION_SECONDS if leaving.began is None else _LEAVING_PROJECTION_SECONDS
-        with contextlib.suppress(Exception):  # what cannot be read now, `w2s track` shows later
+        with contextlib.suppress(Exception):  # what cannot be read now, or is another driver's, is shown later
+            be_sure()
             tracker.close(load_record(store, sweep, live=False), timeout=leaving.seconds(most))
+        tracker.stop(timeout=0.0)
         raise

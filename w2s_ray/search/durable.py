@@ -25,7 +25,7 @@ class DurableStudies:
         place: of the study; made if missing.
         pruner: returns that of the Optuna study of a name.
         patience: seconds that a failure may last.
-        be_sure: called before each write; returns once the sweep is surely still this driver's.
+        be_sure: called before each write; raises StoreUnavailableError unless the sweep is surely this driver's.
 
     Attributes:
         opened: the journal or database.

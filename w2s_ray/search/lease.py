@@ -59,8 +59,8 @@ def lease(store: Store, name: str, *, take_over: bool = False) -> Iterator[Calla
         take_over: ends a driver that holds it, if it runs on this machine: in order, and after 40 s by force.
 
     Yields:
-        What returns as soon as it is sure that this process still holds the sweep; to be called before a write that
-        another driver must not see.
+        What raises StoreUnavailableError unless it is sure that this process still holds the sweep; to be called
+        before a write that another driver must not see.
 
     Raises:
         SweepInUseError: another driver holds it; says which and since when.

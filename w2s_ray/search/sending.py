@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from w2s_ray.stages.errors import StoreUnavailableError
@@ -14,8 +14,13 @@ _log = logging.getLogger("w2s_ray.search")
 
 
 @contextmanager
-def sent(store: Store, name: str) -> Iterator[None]:
+def sent(store: Store, name: str, be_sure: Callable[[], None]) -> Iterator[None]:
     """Sends what changes during the block, and the rest at its end; does nothing for a store in a folder.
+
+    Args:
+        store: where the sweep lives.
+        name: of the sweep.
+        be_sure: raises StoreUnavailableError unless the sweep is surely this driver's; then nothing is sent.
 
     Raises:
         StoreUnavailableError: the rest cannot be sent, and the block ended well.
@@ -24,15 +29,16 @@ def sent(store: Store, name: str) -> Iterator[None]:
         yield
         return
     ended = threading.Event()
-    sending = threading.Thread(target=_send, args=(store, name, ended), daemon=True)
+    sending = threading.Thread(target=_send, args=(store, name, be_sure, ended), daemon=True)
     sending.start()
     try:
         yield
     except BaseException:
         _stop(sending, ended)
-        _try_to_send(store, name)
+        _try_to_send(store, name, be_sure)
         raise
     _stop(sending, ended)
+    be_sure()
     store.send_sweep(name)
 
 
@@ -41,13 +47,14 @@ def _stop(sending: threading.Thread, ended: threading.Event) -> None:
     sending.join()
 
 
-def _send(store: Store, name: str, ended: threading.Event) -> None:
+def _send(store: Store, name: str, be_sure: Callable[[], None], ended: threading.Event) -> None:
     while not ended.wait(_PAUSE):
-        _try_to_send(store, name)
+        _try_to_send(store, name, be_sure)
 
 
-def _try_to_send(store: Store, name: str) -> None:
+def _try_to_send(store: Store, name: str, be_sure: Callable[[], None]) -> None:
     try:
+        be_sure()
         store.send_sweep(name)
     except (StoreUnavailableError, FileNotFoundError) as error:  # of the latter, a file was removed meanwhile
         _log.warning("what sweep %s wrote was not sent: %s", name, error)

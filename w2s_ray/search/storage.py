@@ -63,7 +63,9 @@ def open_to_write(place: Place) -> OpenStudies:
         _must_be_among(opened.names(), load_names(place.parent), place)
         return opened
     database = _to_write(place)
-    return _database(keep_database(place), database)
+    opened = _database(keep_database(place), database)
+    _must_be_among(opened.names(), load_names(place.folder), place)
+    return opened
 
 
 def must_hold(place: Place, names: Sequence[str]) -> None:

@@ -70,7 +70,7 @@ class Study:
         parts: of the sweep that is searched.
         place: of the study; made if missing.
         warm_start: place and name of another sweep whose compatible trials seed a new study.
-        be_sure: returns as soon as it is sure that no other driver has the sweep; called before each write.
+        be_sure: raises StoreUnavailableError unless it is sure that no other driver has the sweep.
 
     Raises:
         StoreUnavailableError: the database cannot be used.
@@ -91,6 +91,7 @@ class Study:
         patience = parts.sweep.resources.store_patience
         self._kept = DurableStudies(place, partial(pruner_for, search.pruner), patience, be_sure)
         with writing_errors(place):
+            be_sure()
             with self._kept.opened.together():
                 for name, pairing in zip(self.names, parts.sweep.pairings, strict=True):
                     self._open_study(name, pairing, other)

@@ -4,6 +4,7 @@ Taking and renewing it are conditional writes, so that of several processes one 
 `EXPIRY` seconds by the server's clock, or is a process that is gone from this system, has lost it to whoever comes.
 """
 
+import errno
 import json
 import math
 import os
@@ -92,13 +93,20 @@ class ObjectLock:
                 self._give_back()
 
     def be_sure(self) -> None:
-        """Returns as soon as it is sure that nobody else holds the lock: at once, as long as it is renewed in time.
+        """Returns if it is sure that nobody else holds the lock, as it is while it is renewed in time.
 
         The server may have been away for all, or for this process alone; or the machine slept. To be called within
         `held`, whose thread finds out.
+
+        Raises:
+            StoreUnavailableError: it is not, for now or for good.
         """
-        while _now() - self._heard > EXPIRY - BEAT:
-            time.sleep(0.2)
+        if _now() - self._heard > EXPIRY - BEAT:
+            raise StoreUnavailableError(
+                errno.EAGAIN,
+                f"{self._objects.uri} has not heard for {EXPIRY - BEAT:.0f} s that this process holds {self._key}, so "
+                "another may. See whether the bucket can be reached from here; nothing is written until it is.",
+            )
 
     def wait(self) -> None:
         """Returns once the lock is taken."""
@@ -113,8 +121,9 @@ class ObjectLock:
             try:
                 tag = self._objects.replace(self._key, _written(self._me, beats), self._tag)
             except StoreUnavailableError:
-                continue  # perhaps for others too; `be_sure` waits
+                continue  # perhaps for others too, perhaps not
             if tag is None:
+                self._heard = -math.inf
                 return on_loss()
             self._tag, self._heard = tag, began
         return None
