@@ -293,14 +293,16 @@ def _model_files(folder: Path) -> list[Path]:
 def _dimensions_in(folder: Path) -> Dimensions | None:
     try:
         config = from_json((folder / "config.json").read_bytes())
+        if not isinstance(config, dict):
+            return None
         parameters = 0
         for path in folder.glob("*.safetensors"):
             with safe_open(path, framework="numpy") as file:
                 parameters += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
-        layers, width = (next(config[name] for name in names if name in config) for names in (_LAYERS, _WIDTH))
-    except (OSError, ValueError, StopIteration, SafetensorError):
+    except (OSError, ValueError, SafetensorError):
         return None
-    return Dimensions(layers, width, parameters)
+    layers, width = (next((config[name] for name in names if name in config), None) for names in (_LAYERS, _WIDTH))
+    return Dimensions(layers, width, parameters) if isinstance(layers, int) and isinstance(width, int) else None
 
 
 def _file_sha256(path: Path) -> str:

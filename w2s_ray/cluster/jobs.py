@@ -187,9 +187,9 @@ def _has_begun(client: "JobSubmissionClient", job: Job) -> bool:
 
 
 def _stop_running(client: "JobSubmissionClient", *names: str) -> None:
-    for job in jobs_of(client, *names):
-        if not job.is_over:
-            _stop(client, job, names)
+    running = [job for job in jobs_of(client, *names) if not job.is_over]
+    for job in sorted(running, key=lambda job: job.name in names):  # what is refused is refused before any ends
+        _stop(client, job, names)
 
 
 def ask(client: "JobSubmissionClient", *arguments: str) -> str:

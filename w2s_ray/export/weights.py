@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from w2s_ray.assets import locate
 from w2s_ray.export.w2s_student import StudentConfig, StudentForSequenceClassification
+from w2s_ray.machine import resources_here
 from w2s_ray.models.load import final_norms, load_backbone
 from w2s_ray.spec.model import FROZEN
 from w2s_ray.stages.artifacts import WEIGHTS
+from w2s_ray.stages.devices import with_gpus
 from w2s_ray.stages.finetune import train_alone
 from w2s_ray.stages.network import finetuned_network
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, Stage
@@ -35,7 +37,7 @@ def trained_weights(stage: Stage, store: Store, say: Callable[[str], None]) -> d
     seconds = stored.record.seconds.get("loop", 0.0)
     say(f"`w2s gc` removed the weights of {stage.execution.label}; training it again, which took {seconds:.0f} s")
     try:
-        return train_alone(stage, store, _device(stage)).weights
+        return train_alone(stage, store, _device(with_gpus(stage, [(resources_here(), 1)]))).weights
     finally:
         store.drop_work(stage.address)  # its checkpoints; the stage is finished
 

@@ -211,7 +211,7 @@ class _Simulation:
             kept = self.kept(run)
             self.left[job.key] = self.left.get(job.key, 1.0) - kept
             self.waiting.append(job.key)
-            self.wasted[job.key] += not kept
+            self.wasted[job.key] = 0 if kept else self.wasted[job.key] + 1
             if self.wasted[job.key] > MOST_LOST:
                 raise _never_done(job)
             return

@@ -9,7 +9,7 @@ from typing import Any
 from rich.markup import escape
 
 from w2s_ray.search.fitting import without_place
-from w2s_ray.search.node_types import kinds_on
+from w2s_ray.search.node_types import are_kinds_hidden, kinds_on
 from w2s_ray.search.progress import Progress
 from w2s_ray.search.resuming import resume_command
 from w2s_ray.search.session import ray_session
@@ -65,6 +65,11 @@ def _start_broker(ray: Any, sweep: Sweep, store: Store, progress: Progress) -> A
     from w2s_ray.stages.broker import start_broker
 
     kinds = [(kind.resources, kind.count) for kind in kinds_on(ray)]
-    for words in without_place(sweep, kinds):
-        progress.say(f"[yellow]no place[/yellow]: {escape(words)}")
+    if not are_kinds_hidden():
+        for words in without_place(sweep, kinds):
+            progress.say(f"[yellow]no place[/yellow]: {escape(words)}")
+    elif not any("GPU" in resources for resources, _ in kinds):
+        progress.say(
+            "no node has a GPU now, and groups without pods are not seen; what shall wait for one says gpus: 1"
+        )
     return start_broker(store, sweep.name, sweep.resources.store_patience, kinds)

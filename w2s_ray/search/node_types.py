@@ -5,6 +5,7 @@ file; from elsewhere, and on Kubernetes, where it asks the operator, the file ha
 """
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,11 +48,12 @@ def kinds_in(path: Path) -> list[Kind]:
             f"{path} has no available_node_types; --cluster takes a launcher file, as in cluster/aws.yaml, "
             "a RayCluster, as in cluster/kuberay/cluster.yaml, or a file to plan with, as in cluster/plan_aws.yaml"
         )
-    silent = [name for name, kind in types.items() if not isinstance(kind, dict) or "resources" not in kind]
+    of_each = {name: kind if isinstance(kind, dict) else {} for name, kind in types.items()}
+    silent = [name for name, kind in of_each.items() if not isinstance(kind.get("resources"), dict)]
     if silent:
         raise ValueError(f"{path} does not say the resources of {', '.join(silent)}; write {{CPU: ..., GPU: ...}}")
     head = data.get("head_node_type")
-    counts = {name: 1 if name == head else kind.get("max_workers", 0) for name, kind in types.items()}
+    counts = {name: 1 if name == head else kind.get("max_workers") or 0 for name, kind in types.items()}
     return [Kind(name, kind["resources"], counts[name]) for name, kind in types.items()]
 
 
@@ -77,13 +79,18 @@ def kinds_on(ray: Any) -> list[Kind]:
 
     On Kubernetes the autoscaler's types are not to be seen; what is there when the driver begins counts.
     """
-    file = file_of_the_autoscaler(ray.get_runtime_context().gcs_address)
-    if file is not None:
-        try:
+    try:
+        file = file_of_the_autoscaler(ray.get_runtime_context().gcs_address)
+        if file is not None:
             return kinds_in(file)
-        except (ValueError, OSError) as error:
-            _log.warning("only the nodes that are there now are counted: %s", error)
+    except (ValueError, OSError) as error:
+        _log.warning("only the nodes that are there now are counted: %s", error)
     return [Kind(node["NodeID"], dict(node["Resources"]), 1) for node in ray.nodes() if node["Alive"]]
+
+
+def are_kinds_hidden() -> bool:
+    """Whether the cluster that is joined may have kinds of nodes that cannot be seen: an operator's, on Kubernetes."""
+    return bool(os.environ.get("RAY_ADDRESS") and os.environ.get("KUBERNETES_SERVICE_HOST"))
 
 
 def _of_kuberay(data: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -138,11 +138,11 @@ class Broker:
                 pause = attempts.pause_after(error, self._store.newest_checkpoint(stage.address))
                 if isinstance(innermost(error), TaskCancelledError):
                     pause = 0.0  # nobody wanted it, but by now somebody may
+                if self._is_given_up(stage) and not self._draining:
+                    await asyncio.to_thread(drop_unclaimed, self._store, stage.address)
                 is_over = pause is None or self._draining or stage.address not in self._wanted
                 if not self._draining:  # then it was asked for
                     self._diary.failed(stage, error, again=not is_over)
-                    if self._is_given_up(stage):
-                        drop_unclaimed(self._store, stage.address)
                 if is_over:
                     meant = explained(error, stage.execution.label)
                     if meant is error:

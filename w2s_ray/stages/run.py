@@ -7,6 +7,7 @@ Killed anywhere, the task is started again by the broker and goes on from the st
 
 import os
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -202,7 +203,7 @@ def _fit(stage: Stage, store: Store, publish: Callable[["Trained"], None], broke
         use_gpu=bool(resources.gpus),
         resources_per_worker=resources.demand if several else None,
     )
-    # Ray Train would start a group on leaving nodes anew by itself, but only the broker takes the request to stop away.
+    # Ray Train would start a group on leaving nodes anew by itself, with the same workers; the broker looks how many.
     os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"
     # A group that could be narrower does not wait for a place that another took; the broker looks for room again.
     patience = 0 if resources.is_elastic else -1
@@ -210,6 +211,7 @@ def _fit(stage: Stage, store: Store, publish: Callable[["Trained"], None], broke
     storage = str(store.work(stage.address))
     run_config = RunConfig(name=_TRAIN, storage_path=storage, failure_config=failures) if several else None
     loop = _loop(stage, store, publish, broker)
+    interrupts = signal.getsignal(signal.SIGINT)
     try:
         TorchTrainer(loop, scaling_config=scaling, run_config=run_config).fit()
     except Exception as error:
@@ -219,6 +221,9 @@ def _fit(stage: Stage, store: Store, publish: Callable[["Trained"], None], broke
             raise
         raise plain from error
     finally:
+        # Ray Train leaves its own, for a group that has ended; this process's next stage could not be cancelled.
+        if signal.getsignal(signal.SIGINT) is not interrupts:
+            signal.signal(signal.SIGINT, interrupts)
         if several:
             _remove_train(store.work(stage.address))
 
