@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ import psutil
 from w2s_ray.search.folder import load_record, load_spec
 from w2s_ray.spec import yaml
 from w2s_ray.stages.store import Store
+from w2s_ray.stages.sweep_files import SPENT
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # pytest does that; as a command this file must
 
@@ -433,6 +435,17 @@ def repeated(store: Path, names: Sequence[str] = ("quickstart",)) -> list[str]:
         for line in lines
         if line["time"] > finished.get(line["address"], float("inf"))
     ]
+
+
+def worked_twice(store: Path, names: Sequence[str]) -> list[str]:
+    """Returns the stages whose work began more than once.
+
+    Of several sweeps at once this is what counts: one may ask for a stage in the moment in which another finishes it.
+    """
+    texts = [(store / "sweeps" / name / SPENT).read_text(encoding="utf-8") for name in names]
+    lines = [json.loads(line) for text in texts for line in text.splitlines()]
+    begun = Counter(line["address"] for line in lines if "seconds" not in line)
+    return [f"worked on {count} times: {address}" for address, count in begun.items() if count > 1]
 
 
 def leftovers(store: Path) -> list[str]:

@@ -26,6 +26,7 @@ from harness import (
     starts,
     stored_addresses,
     until,
+    worked_twice,
 )
 
 pytestmark = pytest.mark.slow
@@ -112,7 +113,7 @@ def test_two_sweeps_on_one_store_at_once_share_their_stages(
     trials = {key: value for key, value in reference.items() if key.startswith(("trial", "stage"))}
     for name in found:
         assert differences(trials, {key: found[name].get(key) for key in trials}) == []
-    assert repeated(store, ("quickstart", "other")) == leftovers(store) == end_all(mark) == []
+    assert worked_twice(store, ("quickstart", "other")) == leftovers(store) == end_all(mark) == []
     begun = Counter(line["label"] + line["address"] for name in found for line in starts(store, name))
     twice = [label for label, count in begun.items() if count > 1]
     # Each driver has a broker of its own: what both begin in the same moment is made twice, and the first one counts.

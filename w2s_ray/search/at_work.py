@@ -1,7 +1,6 @@
 """Ray and a broker while stages are made, and how that is left: each training saves a checkpoint before it ends."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +13,6 @@ from w2s_ray.search.progress import Progress
 from w2s_ray.search.resuming import resume_command
 from w2s_ray.search.session import ray_session
 from w2s_ray.search.signals import Leaving
-from w2s_ray.search.watch import watched
 from w2s_ray.spec import Sweep
 from w2s_ray.stages.store import Store
 
@@ -46,12 +44,7 @@ def at_work(sweep: Sweep, store: Store, progress: Progress, leaving: Leaving, le
             except ray.exceptions.RayError:  # the broker is being started again
                 return []
 
-        def on_loss(reason: str) -> None:
-            # An orderly end would wait for a Ray that does not come back; its other processes end with this one.
-            progress.say(f"[red]{escape(reason)}[/red] Carry on with: {again}")
-            os._exit(1)
-
-        with watched(ray, on_loss), progress.watching(running, left):
+        with progress.watching(running, left):
             try:
                 yield broker
             except KeyboardInterrupt:

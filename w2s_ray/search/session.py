@@ -12,6 +12,7 @@ from rich.markup import escape
 from w2s_ray.machine import OBJECT_STORE
 from w2s_ray.search.progress import Progress
 from w2s_ray.search.signals import signals_kept
+from w2s_ray.search.watch import watched
 
 
 class RayStartError(RuntimeError):
@@ -25,6 +26,12 @@ def ray_session(progress: Progress, again: str) -> Iterator[Any]:
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+    def on_loss(reason: str) -> None:
+        # An orderly end would wait for a Ray that does not come back; its other processes end with this one.
+        progress.say(f"[red]{escape(reason)}[/red] Carry on with: {escape(again)}")
+        os._exit(1)
+
     # Said beforehand: where Ray's head dies while it starts, Ray ends this process itself, and nothing can be said.
     progress.say(f"starting Ray; whatever may end this run, {escape(again)} carries on")
     with warnings.catch_warnings():
@@ -34,16 +41,19 @@ def ray_session(progress: Progress, again: str) -> Iterator[Any]:
         address = os.environ.get("RAY_ADDRESS")
         local = {} if address else {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
         try:
-            with signals_kept():
-                ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
-        except SystemExit as error:  # while it starts, Ray answers SIGTERM itself, with an exit
-            raise KeyboardInterrupt from error
-        except Exception as error:  # Ray raises anything here, plain Exception too
-            with signals_kept():
-                ray.shutdown()
-            raise RayStartError(f"Ray did not start: {error}") from error
-        try:
-            yield ray
+            with watched(on_loss):
+                _init(ray, address or "local", local)
+                yield ray
         finally:
             with signals_kept():
                 ray.shutdown()
+
+
+def _init(ray: Any, address: str, options: dict[str, Any]) -> None:
+    try:
+        with signals_kept():
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+    except SystemExit as error:  # while it starts, Ray answers SIGTERM itself, with an exit
+        raise KeyboardInterrupt from error
+    except Exception as error:  # Ray raises anything here, plain Exception too
+        raise RayStartError(f"Ray did not start: {error}") from error

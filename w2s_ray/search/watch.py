@@ -6,6 +6,7 @@ be mended from here, and all that counts is in study and store; so the driver le
 """
 
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,21 +18,23 @@ _PATIENCE_SECONDS = 45.0  # a cluster's head may be restarted; Ray's core waits 
 
 
 @contextmanager
-def watched(ray: Any, on_loss: Callable[[str], None]) -> Iterator[None]:
-    """Calls `on_loss` with what is gone, from a thread, if Ray ends while the block runs."""
-    node, address = ray._private.worker._global_node, ray.get_runtime_context().gcs_address
+def watched(on_loss: Callable[[str], None]) -> Iterator[None]:
+    """Calls `on_loss` with what is gone, from a thread, if Ray ends while the block starts it and uses it."""
     over = threading.Event()
 
     def watch() -> None:
         seen = time.monotonic()
         while not over.wait(_LOOK_SECONDS):
-            dead = [name for name, _ in node.dead_processes()] if node else []
-            if _answers(address):
+            node = _node()
+            if node is None:
+                continue
+            dead = [name for name, _ in node.dead_processes()]
+            if _answers(node.gcs_address):
                 seen = time.monotonic()
             if dead:
                 on_loss(f"Ray's process {dead[0]} ended; was it killed, or is memory short?")
             elif time.monotonic() - seen > _PATIENCE_SECONDS:
-                on_loss(f"the Ray cluster at {address} does not answer")
+                on_loss(f"the Ray cluster at {node.gcs_address} does not answer")
 
     thread = threading.Thread(target=watch, name="w2s-watch", daemon=True)
     thread.start()
@@ -40,6 +43,12 @@ def watched(ray: Any, on_loss: Callable[[str], None]) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+def _node() -> Any:
+    """Returns Ray's node of this process; None until it has been started, or was joined."""
+    worker = sys.modules.get("ray._private.worker")
+    return getattr(worker, "_global_node", None)
 
 
 def _answers(address: str) -> bool:
