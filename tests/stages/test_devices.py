@@ -11,8 +11,8 @@ import pytest
 from w2s_ray.methods import Parts
 from w2s_ray.search.node_types import kinds_on
 from w2s_ray.spec import Resources, Sweep, replace, yaml
-from w2s_ray.spec.resources import ResourcePlan
-from w2s_ray.stages.devices import LARGE, NodeKinds, with_gpus
+from w2s_ray.spec.resources import NodeKinds, ResourcePlan
+from w2s_ray.stages.devices import LARGE, with_gpus
 from w2s_ray.stages.stage import Stage
 from w2s_ray.stages.store import Store
 from w2s_ray.stages.sweep_files import SPENT

@@ -10,7 +10,7 @@ from w2s_ray.search.forecast import free_bytes
 from w2s_ray.search.node_types import Kind, kinds_in
 from w2s_ray.search.plan import Plan, make_plan
 from w2s_ray.spec import Resources, Sweep, replace
-from w2s_ray.spec.resources import amount_in_words, in_words, places_in
+from w2s_ray.spec.resources import amount_in_words, in_words, places_on
 from w2s_ray.stages.open import open_store
 from w2s_ray.units import in_bytes
 
@@ -75,7 +75,7 @@ def _satisfied(place: str, wanted: Resources, kinds: list[Kind], other: str) -> 
     says = f"{place}: {in_words(asks)}"
     if wanted.workers > 1:
         says += f" for each of {_width(wanted)} workers"
-    places = sum(kind.count * places_in(kind.resources, asks) for kind in kinds)
+    places = places_on([(kind.resources, kind.count) for kind in kinds], asks)
     if places >= wanted.fewest:
         return ok("resources", says)
     largest = ", ".join(amount_in_words(name, _most(name, kinds)) for name in asks)

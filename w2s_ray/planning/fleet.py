@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from w2s_ray.planning.autoscaler import Room, nodes_for
 from w2s_ray.planning.jobs import Job, fits
 from w2s_ray.spec.cluster import Cluster, NodeType
-from w2s_ray.spec.resources import in_words, places_in
+from w2s_ray.spec.resources import in_words, places_on
 
 
 @dataclass
@@ -115,7 +115,7 @@ def capacity_problem(job: Job, cluster: Cluster) -> str:
 
 def places_for(demand: Mapping[str, float], cluster: Cluster) -> int:
     """Returns how many workers that ask for `demand` the cluster holds when all its nodes are up."""
-    return sum(type_.max * places_in(type_.capacity, demand) for type_ in cluster.nodes.values())
+    return places_on(cluster.kinds, demand)
 
 
 def _preferred(job: Job, nodes: Iterable[Node]) -> Iterator[Node]:

@@ -6,8 +6,7 @@ from pathlib import Path
 from w2s_ray.assets import is_local
 from w2s_ray.machine import resources_here, usable_cpus
 from w2s_ray.spec import Problem, Resources, SpecError, Sweep, replace
-from w2s_ray.spec.resources import amount_in_words, in_words, places_in
-from w2s_ray.stages.devices import NodeKinds
+from w2s_ray.spec.resources import NodeKinds, amount_in_words, in_words, places_on
 from w2s_ray.stages.open import absolute_place
 
 
@@ -38,7 +37,7 @@ def fitted_to_this_machine(sweep: Sweep) -> Sweep:
 def without_place(sweep: Sweep, kinds: NodeKinds) -> Iterator[str]:
     """Yields in words what no node of these kinds can hold, so that its stages wait for one that nobody may have."""
     for place, wanted in _asked(sweep).items():
-        if sum(count * places_in(has, wanted.demand) for has, count in kinds) < wanted.fewest:
+        if places_on(kinds, wanted.demand) < wanted.fewest:
             asks = in_words(wanted.demand) + (f" for each of {wanted.fewest} workers" if wanted.fewest > 1 else "")
             yield (
                 f"resources.{place} asks for {asks}, and neither the nodes that are there nor the node types known "

@@ -65,6 +65,7 @@ class Study:
 
     Attributes:
         names: of its Optuna studies.
+        history: name of the sweep's history; see `history`.
 
     Args:
         parts: of the sweep that is searched.

@@ -1,6 +1,6 @@
 """How stages are executed. Nothing here can change a number (to float tolerance), so nothing here enters an address."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
@@ -14,6 +14,9 @@ _OF_A_TYPE = 0.001  # what Ray itself takes of it
 
 Custom = dict[str, Annotated[float, Field(gt=0)]]
 """Custom Ray resources: name to amount."""
+
+NodeKinds = Sequence[tuple[Mapping[str, float], int]]
+"""What nodes of a kind have, by Ray's names, and how many there are or may be."""
 
 
 class Resources(Frozen):
@@ -96,6 +99,11 @@ def places_in(capacity: Mapping[str, float], demand: Mapping[str, float]) -> int
     """Returns how many that each take `demand` find a place in `capacity`; both by Ray's names."""
     least = min((capacity.get(name, 0) / amount for name, amount in demand.items() if amount), default=1.0)
     return int(least + 1e-9)  # 1 / 0.1 is below 10
+
+
+def places_on(kinds: NodeKinds, demand: Mapping[str, float]) -> int:
+    """Returns how many that each take `demand` find a place on all nodes of these kinds."""
+    return sum(count * places_in(has, demand) for has, count in kinds)
 
 
 def in_words(demand: Mapping[str, float]) -> str:

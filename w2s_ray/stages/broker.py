@@ -19,9 +19,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from w2s_ray.redacting import redact_output
 from w2s_ray.spec import replace as changed
+from w2s_ray.spec.resources import NodeKinds
 from w2s_ray.stages.attempts import Attempts, explained, innermost, reason_of
 from w2s_ray.stages.claim import drop_unclaimed
-from w2s_ray.stages.devices import NodeKinds, with_gpus
+from w2s_ray.stages.devices import with_gpus
 from w2s_ray.stages.diary import Diary
 from w2s_ray.stages.errors import MissingStageError, cause_of
 from w2s_ray.stages.nodes import NodeLostError, Places

@@ -4,21 +4,18 @@ A head on stored features, labels and examples stay on a CPU, and so does all th
 is decided here never makes a stage wait for a node that cannot come. What the spec says is left alone.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from w2s_ray.assets import dimensions_of
 from w2s_ray.spec import Resources
 from w2s_ray.spec import replace as changed
 from w2s_ray.spec.model import FROZEN
-from w2s_ray.spec.resources import places_in
+from w2s_ray.spec.resources import NodeKinds, places_on
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, Prompt, Stage
 
 LARGE = 20_000_000
 """Parameters from which on a GPU is worth its while: below, one CPU does a batch in little more than the way there."""
-
-NodeKinds = Sequence[tuple[Mapping[str, float], int]]
-"""What nodes of a kind have, by Ray's names, and how many there are or may be."""
 
 
 def with_gpus(stage: Stage, kinds: NodeKinds) -> Stage:
@@ -41,7 +38,7 @@ def decided(resources: Resources, is_for_gpu: bool, kinds: NodeKinds) -> Resourc
 def _has_room(resources: Resources, kinds: NodeKinds) -> bool:
     """Whether the workers that a stage cannot do without find a place each with a GPU, when nothing else runs."""
     demand = {**resources.demand, "GPU": 1.0}
-    return sum(count * places_in(has, demand) for has, count in kinds) >= resources.fewest
+    return places_on(kinds, demand) >= resources.fewest
 
 
 def is_large(source: str, revision: str | None, depths: Iterable[int | None]) -> bool:
