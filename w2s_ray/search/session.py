@@ -12,7 +12,9 @@ from rich.markup import escape
 from w2s_ray.machine import OBJECT_STORE
 from w2s_ray.search.progress import Progress
 from w2s_ray.search.signals import signals_kept
-from w2s_ray.search.watch import watched
+from w2s_ray.search.watch import limited, watched
+
+_LIMIT_SECONDS = 100.0  # for starting Ray, and for ending it; Ray itself gives up on parts of its start after 30
 
 
 class RayStartError(RuntimeError):
@@ -45,13 +47,13 @@ def ray_session(progress: Progress, again: str) -> Iterator[Any]:
                 _init(ray, address or "local", local)
                 yield ray
         finally:
-            with signals_kept():
+            with signals_kept(), limited(_LIMIT_SECONDS):
                 ray.shutdown()
 
 
 def _init(ray: Any, address: str, options: dict[str, Any]) -> None:
     try:
-        with signals_kept():
+        with signals_kept(), limited(_LIMIT_SECONDS):
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except SystemExit as error:  # while it starts, Ray answers SIGTERM itself, with an exit
         raise KeyboardInterrupt from error
