@@ -1,11 +1,11 @@
 """What the sweeps ask for, against what there is: disk in the store, and nodes that can hold their stages."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from w2s_ray.doctor.finding import Finding, advised, ok, problem, warning
 from w2s_ray.doctor.request import Request
 from w2s_ray.machine import resources_here, usable_cpus
+from w2s_ray.search.fitting import asked
 from w2s_ray.search.forecast import free_bytes
 from w2s_ray.search.node_types import Kind, kinds_in
 from w2s_ray.search.plan import Plan, make_plan
@@ -34,14 +34,12 @@ def resources(request: Request) -> list[Finding]:
     """Whether some node, or node type, can hold each stage of the sweeps."""
     there = request.kinds if request.is_cluster else (Kind("this machine", resources_here(), 1),)
     kinds = [*there, *(kinds_in(request.cluster_file) if request.cluster_file else ())]
-    asked = dict.fromkeys(
-        (place, wanted) for sweep in request.sweeps for place, wanted in _asked(sweep, request.is_cluster)
-    )
-    if asked and not kinds:
+    wanted = dict.fromkeys(item for sweep in request.sweeps for item in _asked(sweep, request.is_cluster).items())
+    if wanted and not kinds:
         return [problem("resources", "no node is known that could hold a stage", "mend what keeps the cluster from us")]
     add = "add a node type that can hold it, or name the file of those that may be added: --cluster FILE"
     other = add if request.is_cluster else "name a cluster in RAY_ADDRESS"
-    return [_satisfied(place, wanted, kinds, other) for place, wanted in asked]
+    return [_satisfied(f"resources.{place}", of_one, kinds, other) for place, of_one in wanted]
 
 
 def _room(plans: list[Plan], free: int, root: Path) -> Finding:
@@ -57,17 +55,12 @@ def _room(plans: list[Plan], free: int, root: Path) -> Finding:
     return ok("disk", says) if is_known or free >= _LITTLE else warning("disk", says, mend)
 
 
-def _asked(sweep: Sweep, is_cluster: bool) -> Iterator[tuple[str, Resources]]:
-    """Yields each place of the spec that asks for resources, and what one of its stages asks for."""
-    plan = sweep.resources
-    if set(sweep.models) - set(plan.models):
-        yield "resources.default", plan.default
-    features = plan.features
-    if not is_cluster:  # the driver lets them take the CPUs there are
-        features = replace(features, cpus=min(features.cpus, usable_cpus()))
-    yield "resources.features", features
-    for name in plan.models:
-        yield f"resources.models.{name}", plan.of(name)
+def _asked(sweep: Sweep, is_cluster: bool) -> dict[str, Resources]:
+    """Returns what the driver will ask for: here it lets features take the CPUs there are."""
+    wanted = asked(sweep)
+    if not is_cluster:
+        wanted["features"] = replace(wanted["features"], cpus=min(wanted["features"].cpus, usable_cpus()))
+    return wanted
 
 
 def _satisfied(place: str, wanted: Resources, kinds: list[Kind], other: str) -> Finding:

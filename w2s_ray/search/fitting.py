@@ -21,6 +21,14 @@ def with_absolute_paths(sweep: Sweep) -> Sweep:
     return replace(sweep, task=task, models=models, store=absolute_place(sweep.store))
 
 
+def asked(sweep: Sweep) -> dict[str, Resources]:
+    """Returns what one stage of each place in the spec asks for."""
+    plan = sweep.resources
+    asked = {"default": plan.default} if set(sweep.models) - set(plan.models) else {}
+    asked["features"] = replace(plan.features, workers=1)  # nothing of them is divided
+    return asked | {f"models.{name}": wanted for name, wanted in plan.models.items()}
+
+
 def fitted_to_this_machine(sweep: Sweep) -> Sweep:
     """Lets feature extraction take the CPUs there are; anything else that this machine lacks is the user's to mend.
 
@@ -28,7 +36,7 @@ def fitted_to_this_machine(sweep: Sweep) -> Sweep:
     """
     features = replace(sweep.resources.features, cpus=min(sweep.resources.features.cpus, usable_cpus()))
     fitted = replace(sweep, resources=replace(sweep.resources, features=features))
-    problems = [problem for place, wanted in _asked(fitted).items() for problem in _lacking(place, wanted)]
+    problems = [problem for place, wanted in asked(fitted).items() for problem in _lacking(place, wanted)]
     if problems:
         raise SpecError(problems)
     return fitted
@@ -36,21 +44,13 @@ def fitted_to_this_machine(sweep: Sweep) -> Sweep:
 
 def without_place(sweep: Sweep, kinds: NodeKinds) -> Iterator[str]:
     """Yields in words what no node of these kinds can hold, so that its stages wait for one that nobody may have."""
-    for place, wanted in _asked(sweep).items():
+    for place, wanted in asked(sweep).items():
         if places_on(kinds, wanted.demand) < wanted.fewest:
             asks = in_words(wanted.demand) + (f" for each of {wanted.fewest} workers" if wanted.fewest > 1 else "")
             yield (
                 f"resources.{place} asks for {asks}, and neither the nodes that are there nor the node types known "
                 "here have it; its stages wait until a node does. `w2s doctor SPEC` says what there is"
             )
-
-
-def _asked(sweep: Sweep) -> dict[str, Resources]:
-    """Returns what one stage of each place in the spec asks for."""
-    plan = sweep.resources
-    asked = {"default": plan.default} if set(sweep.models) - set(plan.models) else {}
-    asked["features"] = replace(plan.features, workers=1)  # nothing of them is divided
-    return asked | {f"models.{name}": wanted for name, wanted in plan.models.items()}
 
 
 def _lacking(place: str, wanted: Resources) -> Iterator[Problem]:

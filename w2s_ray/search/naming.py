@@ -51,9 +51,10 @@ def save_names(folder: Path, names: tuple[str, ...], spec: bytes) -> None:
         names: of its studies.
         spec: content of the `sweep.yaml` that is there, or will be; the names of the one that is there are kept too.
     """
-    kept = {_digest(there): load_names(folder) for there in _spec_in(folder)}
-    of_both = {digest: older for digest, older in kept.items() if older and digest != _digest(spec)}
-    write_whole(folder / "study.json", json.dumps({**of_both, _digest(spec): names}).encode())
+    there, older = _digest_in(folder), load_names(folder)
+    kept = {there: older} if there and older else {}
+    kept.pop(_digest(spec), None)  # the newest stands last
+    write_whole(folder / "study.json", json.dumps({**kept, _digest(spec): names}).encode())
 
 
 def load_names(folder: Path) -> tuple[str, ...]:
@@ -72,16 +73,17 @@ def load_names(folder: Path) -> tuple[str, ...]:
     if not isinstance(by_spec, dict) or not all(map(_are_names, by_spec.values())):
         raise ValueError(_altered(path, "no names"))
     newest = next(reversed(by_spec.values()), ())
-    return next((tuple(by_spec[_digest(spec)]) for spec in _spec_in(folder) if _digest(spec) in by_spec), tuple(newest))
+    return tuple(by_spec.get(_digest_in(folder), newest))
 
 
 def _are_names(names: object) -> bool:
     return isinstance(names, list) and all(isinstance(name, str) for name in names)
 
 
-def _spec_in(folder: Path) -> tuple[bytes, ...]:
+def _digest_in(folder: Path) -> str | None:
+    """Returns the digest of the `sweep.yaml` that is there."""
     path = folder / SPEC
-    return (path.read_bytes(),) if path.is_file() else ()
+    return _digest(path.read_bytes()) if path.is_file() else None
 
 
 def _digest(spec: bytes) -> str:
