@@ -275,7 +275,7 @@ def test_the_same_spec_gives_the_same_numbers_from_an_empty_store_also_if_tune_i
     folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "quickstart.yaml").write_text(yaml.dump(reduced_quickstart()), encoding="utf-8")
-    rounds = "from w2s_ray.search import driver; driver._trials_a_round = lambda parallelism: 2"
+    rounds = "from w2s_ray.search import rounds; rounds._trials_a_round = lambda parallelism: 2"
     command = [sys.executable, "-c", f"{rounds}; from w2s_ray.cli import main; main()", "run", "quickstart.yaml"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=400)
     first, second = Store(folder / "w2s-runs"), Store(tmp_path / "w2s-runs")

@@ -33,6 +33,7 @@ def resume(store_folder: Path, trials: int) -> None:
     with step("imports"):
         from w2s_ray.methods import Parts
         from w2s_ray.search import driver
+        from w2s_ray.search.beginning import begin
         from w2s_ray.search.folder import load_spec
         from w2s_ray.search.lease import lease
         from w2s_ray.search.plan import make_plan
@@ -46,7 +47,7 @@ def resume(store_folder: Path, trials: int) -> None:
             sweep = replace(sweep, search=replace(sweep.search, trials=trials + 100))
         parts = Parts(sweep)
         with step("open the study"):
-            study = driver._begin(parts, store, Progress(), None, lambda: None)
+            study = begin(parts, store, Progress(), None, lambda: None)
         with step("plan"):
             make_plan(sweep, store)
         with step("assets that are missing"):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from w2s_ray.methods import Parts
-from w2s_ray.search import driver
+from w2s_ray.search import beginning
 from w2s_ray.search.folder import load_record, load_spec, study_place
 from w2s_ray.search.journal import JournalFile
 from w2s_ray.search.naming import load_names
@@ -61,7 +61,7 @@ def changed(six: Sweep) -> Sweep:
 
 
 def begin(sweep: Sweep, warm_start: str | None = None, progress: Progress | None = None) -> Study:
-    return driver._begin(Parts(sweep), Store(sweep.store), progress or Said(), warm_start, lambda: None)
+    return beginning.begin(Parts(sweep), Store(sweep.store), progress or Said(), warm_start, lambda: None)
 
 
 def finish(study: Study) -> None:

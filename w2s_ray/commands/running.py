@@ -45,8 +45,8 @@ def run_sweeps(several: Several, warm_start: str | None, take_over: bool) -> Non
         return _run_several(several, take_over)
     sweep = several.sweeps[0]
     from w2s_ray.report import answers, print_report
-    from w2s_ray.search.driver import SweepFailedError
     from w2s_ray.search.driver import run as run_sweep
+    from w2s_ray.search.errors import SweepFailedError
     from w2s_ray.search.resuming import resume_command
     from w2s_ray.search.session import RayStartError
 

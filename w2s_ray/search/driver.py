@@ -5,45 +5,40 @@ is started only if something is left to do.
 """
 
 import contextlib
-import gc
 import logging
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 from w2s_ray import tasks
 from w2s_ray.assets import locate
-from w2s_ray.methods import Parts, plan_stages, stages_of
-from w2s_ray.report import write_report
+from w2s_ray.methods import Parts, plan_stages
 from w2s_ray.search.at_work import at_work
+from w2s_ray.search.beginning import begin
 from w2s_ray.search.budget import Allowance
+from w2s_ray.search.errors import SweepFailedError
 from w2s_ray.search.fitting import fitted_to_this_machine, with_absolute_paths
-from w2s_ray.search.folder import LiveRecord, experiment_in, load_record, load_spec, save_spec, study_place
-from w2s_ray.search.fresh_seeds import confirm, error_of, unconfirmed
-from w2s_ray.search.in_bucket import must_suit
-from w2s_ray.search.known_stores import remember
+from w2s_ray.search.folder import LiveRecord, load_record
+from w2s_ray.search.fresh_seeds import confirm, unconfirmed
 from w2s_ray.search.lease import lease
-from w2s_ray.search.naming import load_names
-from w2s_ray.search.place import ENVIRONMENT, study_url
 from w2s_ray.search.plan import make_plan
 from w2s_ray.search.progress import Progress
 from w2s_ray.search.reading import FINISHED
-from w2s_ray.search.record import COMPLETE, SweepRecord, TrialRecord
+from w2s_ray.search.record import SweepRecord
+from w2s_ray.search.reported import reported
+from w2s_ray.search.rounds import run_rounds
 from w2s_ray.search.sending import sent
 from w2s_ray.search.signals import Leaving, orderly_interrupts
 from w2s_ray.search.study import Outcome, Study
 from w2s_ray.spec import Sweep
 from w2s_ray.stages.collect import tidy
-from w2s_ray.stages.errors import MissingStageError, cause_of, store_errors
+from w2s_ray.stages.errors import store_errors
 from w2s_ray.stages.object_store import ObjectStore
 from w2s_ray.stages.open import open_store
 from w2s_ray.stages.spent import Meter
-from w2s_ray.stages.stage import Stage, walk
+from w2s_ray.stages.stage import walk
 from w2s_ray.stages.store import Store
 from w2s_ray.tracking import BackgroundTracker, tracking_uri
 from w2s_ray.tracking.location import default_uri
@@ -51,12 +46,6 @@ from w2s_ray.tracking.location import default_uri
 _log = logging.getLogger("w2s_ray.search")
 _LAST_PROJECTION_SECONDS = 60.0
 _LEAVING_PROJECTION_SECONDS = 8.0  # after Ctrl-C, when half a minute is all there is
-_TRIES = 3  # to write a report whose stages are damaged again and again
-_PROCESS_DEATHS = 10  # of one trial's thin actor: it holds nothing, so it is simply started again
-
-
-class SweepFailedError(RuntimeError):
-    """The sweep was stopped: its trials failed one after another, or the store is full or gone."""
 
 
 def run(
@@ -91,7 +80,7 @@ def run(
         orderly_interrupts(lambda: progress.say(stopping)) as leaving,
         lease(store, sweep.name, take_over=take_over) as be_sure,
     ):
-        study = _begin(parts, store, progress, warm_start, be_sure)
+        study = begin(parts, store, progress, warm_start, be_sure)
         live = LiveRecord(study, store)
         progress.plan(make_plan(sweep, store))
         allowance = _allowance(sweep, store, study)
@@ -103,56 +92,8 @@ def run(
                 tidy(store)
             record = load_record(store, sweep, live=False)  # a budget may leave trials of a dead driver open
             _say_what_is_left_out(record, study, allowance, progress)
-            tracker.close(record, _reported(parts, record, progress, leaving))
+            tracker.close(record, reported(parts, record, progress, leaving))
         return record
-
-
-def _begin(
-    parts: Parts, store: Store, progress: Progress, warm_start: str | None, be_sure: Callable[[], None]
-) -> Study:
-    """Opens the study, then keeps the spec: what refuses the run leaves the sweep as it was, and a kill whole."""
-    sweep = parts.sweep
-    with store_errors(store.root, "opening the study"):
-        must_suit(store, sweep)
-        study = _open_study(parts, store, progress, warm_start, be_sure)
-        save_spec(store, sweep)
-        remember(store)
-        shutil.rmtree(_scratch(store, sweep.name), ignore_errors=True)  # of a driver that was killed
-    return study
-
-
-def _open_study(
-    parts: Parts, store: Store, progress: Progress, warm_start: str | None, be_sure: Callable[[], None]
-) -> Study:
-    sweep = parts.sweep
-    if warm_start and not load_names(store.sweep_folder(warm_start)):
-        raise ValueError(f"no sweep {warm_start!r} to start from in {store.uri}; there: {', '.join(store.sweeps())}")
-    other = (study_place(store, warm_start), warm_start) if warm_start else None
-    had_one = bool(load_names(store.sweep_folder(sweep.name)))
-    place = study_place(store, sweep.name, sweep.search.storage)
-    if isinstance(place, Path) and study_url(sweep.search.storage):
-        progress.say(f"the study stays in the journal it began in; {ENVIRONMENT} and search.storage are for new ones")
-    study = Study(parts, place, other, be_sure)
-    if warm_start and not study.is_new:
-        progress.say(
-            f"{sweep.name} goes on with its own study; --warm-start is for new ones, and {warm_start} is not read"
-        )
-    if study.is_new and (had_one or other):
-        progress.say(
-            f"the spec begins a new study{_why(store, sweep)}: {study.seeded} finished trials mean the same in it and "
-            f"come first, {study.left_aside} do not and stay aside with the old one"
-        )
-    return study
-
-
-def _why(store: Store, sweep: Sweep) -> str:
-    """Returns which parts of the spec that is still kept are others in the new one; empty where there is none."""
-    with contextlib.suppress(ValueError, LookupError):
-        old = load_spec(store, sweep.name)
-        searched = ("task", "models", "pairings", "methods", "space", "seeds", "objective")
-        changed = [part for part in searched if getattr(old, part) != getattr(sweep, part)]
-        return f", since {' and '.join(changed) or 'a file that it names'} changed"
-    return ""
 
 
 def _allowance(sweep: Sweep, store: Store, study: Study) -> Allowance:
@@ -212,117 +153,17 @@ def _search(
             tracker.offer(live.now)
 
         searcher = StudySearcher(study, on_end, sweep.search.failures_in_a_row, allowance)
-        scratch = _scratch(store, sweep.name)
-        try:
-            while not (study.finished or searcher.gave_up or allowance.refusal()):
-                _fit(_tuner(sweep, store, broker, searcher, scratch), store)
-                shutil.rmtree(scratch, ignore_errors=True)
-                gc.collect()  # Tune leaves circles, which Python looks for ever more seldom as memory grows
-            if study.finished and not searcher.gave_up:
-                confirm(live, study, broker, progress)
-            if not searcher.is_cut_off:
-                study.show_early()
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+
+        def is_over() -> bool:
+            return bool(study.finished or searcher.gave_up or allowance.refusal())
+
+        run_rounds(sweep, store, broker, searcher, is_over)
+        if study.finished and not searcher.gave_up:
+            confirm(live, study, broker, progress)
+        if not searcher.is_cut_off:
+            study.show_early()
         if searcher.gave_up:
             raise SweepFailedError(searcher.gave_up)
-
-
-def _scratch(store: Store, name: str) -> Path:
-    return store.root / "work" / f"tune-{name}"
-
-
-def _tuner(sweep: Sweep, store: Store, broker: Any, searcher: Any, scratch: Path) -> Any:
-    import ray
-    from ray import tune
-    from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
-
-    from w2s_ray.search.searcher import StudyPruner
-    from w2s_ray.search.trial import trial_function
-
-    parallelism = sweep.search.parallelism
-    # Tune sends the driver's credentials along with each trial, and Ray writes them into its logs.
-    ENV_VARS_TO_PROPAGATE.difference_update(name for name in list(ENV_VARS_TO_PROPAGATE) if name.startswith("AWS_"))
-    # A byte of memory: Tune wants a resource, and any CPU it got would be taken from the stages. On the driver's node:
-    # an actor elsewhere would keep its node from ever being idle.
-    here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
-    thin = tune.PlacementGroupFactory([{"memory": 1}], bundle_label_selector=[here])
-    return tune.Tuner(
-        tune.with_resources(trial_function(sweep, store, broker), thin),
-        tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            scheduler=StudyPruner(searcher),
-            num_samples=_trials_a_round(parallelism),
-            max_concurrent_trials=parallelism,
-            reuse_actors=True,
-        ),
-        run_config=tune.RunConfig(
-            name="trials",
-            storage_path=str(scratch),
-            failure_config=tune.FailureConfig(max_failures=_PROCESS_DEATHS),
-            verbose=0,
-        ),
-    )
-
-
-def _trials_a_round(parallelism: int) -> int:
-    """Returns after how many trials Tune is begun anew, since it keeps some 70 kB of each it has seen.
-
-    At the end of a round the last trials run alone, and a new one starts its processes: over thirty times as many as
-    run at once, that is little.
-    """
-    return max(100, 32 * parallelism)
-
-
-def _fit(tuner: Any, store: Store) -> None:
-    """Runs Tune. A study that cannot be written is the store's trouble; Tune would wrap it, and log its own with it."""
-    logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)  # Tune's state is scratch
-    with store_errors(store.root, "writing the study"):
-        try:
-            tuner.fit()
-        except Exception as error:
-            plain = cause_of(error, OSError)
-            if plain is None:
-                raise
-            raise plain from None
-
-
-def _reported(parts: Parts, record: SweepRecord, progress: Progress, leaving: Leaving) -> Path:
-    """Writes the report and returns its folder. What it finds missing or damaged is made again, a few times at most."""
-    folder, lost = record.store.sweep_folder(record.sweep.name) / "report", set[str]()
-    for left in reversed(range(_TRIES)):
-        _make_missing(parts, record, progress, leaving, lost)
-        try:
-            with store_errors(record.store.root, "writing the report"):
-                return write_report(record, folder)
-        except MissingStageError as error:
-            if not left:
-                raise
-            lost.add(error.address)
-    raise AssertionError("the last try returns or raises")
-
-
-def _make_missing(parts: Parts, record: SweepRecord, progress: Progress, leaving: Leaving, lost: set[str]) -> None:
-    """Makes again what finished trials refer to, or is `lost`, and is not in the store or was put aside as damaged."""
-    complete = [trial for trial in record.trials if trial.state == COMPLETE]
-    wanted = {address for trial in complete for of_role in trial.stages.values() for address in of_role} | lost
-    missing = {address for address, stored in record.store.read_all(wanted).items() if stored is None}
-    if not missing:
-        return
-    stages = {stage.address: stage for stage in walk(*_stages_of(parts, complete))}
-    progress.say(f"{len(missing)} stages of finished trials are not in the store any more; making them again")
-    with at_work(parts.sweep, record.store, progress, leaving, 0) as broker:
-        error = error_of([broker.produce.remote(stages[address], -1) for address in missing if address in stages])
-    if error is not None:
-        raise SweepFailedError(f"what a finished trial lost cannot be made again: {error}")
-
-
-def _stages_of(parts: Parts, trials: list[TrialRecord]) -> Iterator[Stage]:
-    """Yields the stages of finished trials, and of the confirmations that they may have."""
-    fresh = [parts.with_fresh_seeds()] if parts.sweep.search.confirm else []
-    for seeded in (parts, *fresh):
-        for trial in trials:
-            yield from (stage for of_role in stages_of(seeded, experiment_in(trial)).values() for stage in of_role)
 
 
 @contextmanager

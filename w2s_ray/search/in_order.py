@@ -6,7 +6,8 @@ What would stop all of them does end it: Ctrl-C, a Ray that does not start, a st
 from collections.abc import Iterator
 
 from w2s_ray.assets import AssetError
-from w2s_ray.search.driver import SweepFailedError, run
+from w2s_ray.search.driver import run
+from w2s_ray.search.errors import SweepFailedError
 from w2s_ray.search.fitting import with_absolute_paths
 from w2s_ray.search.lease import SweepInUseError
 from w2s_ray.search.record import FAILED, SweepRecord
