@@ -62,7 +62,8 @@ RUN_SECONDS = 240.0  # in which a driver that is left alone must have finished
 LAST_WORKER_SECONDS = 75.0  # a Ray worker that was starting when its head died looks for it for 60 s
 MOST_RESTARTS = 25
 
-_RAY_EXIT = "core_worker_process.cc"  # where Ray ends the driver from within, and says why
+# Where Ray ends the driver from within, or holds Python's lock until the driver's last resort does.
+_FROM_WITHIN = ("core_worker_process.cc", "Timeout (")
 _POLL_SECONDS = 0.03
 
 _INPUTS = "select name, digest from datasets join inputs on source_id = dataset_uuid where destination_id = ?"
@@ -267,7 +268,7 @@ def _complaint(run: Run, hit: Hit) -> str | None:
     It says how to resume when it starts Ray, and must say so again where it still can.
     """
     said = _log(run)
-    times = 2 if "starting Ray" in said and _RAY_EXIT not in said else 1
+    times = 2 if "starting Ray" in said and not any(mark in said for mark in _FROM_WITHIN) else 1
     expected = {"driver": (-9,), "raylet": (0, 1, 130), "gcs": (0, 1, 130)}.get(hit.kill.kind, (0, 130))
     # For the second in which Ray ends, SIGTERM is the system's; see `signals_kept`. Only the report is missing then.
     is_closing = hit.code == -signal.SIGTERM and _is_searched(run)

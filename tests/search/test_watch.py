@@ -1,11 +1,14 @@
 """A Ray that hangs does not keep its driver."""
 
+import shutil
 import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
+import pytest
 
 _HOLDER = """
 import ctypes
@@ -25,26 +28,61 @@ def test_what_takes_too_long_ends_the_process_also_where_no_other_thread_can_run
 
 
 _DRIVER = """
-from w2s_ray.search import session
+from w2s_ray.search import session, watch
 from w2s_ray.search.progress import Progress
 
-session._LIMIT_SECONDS = 20.0
+session._LIMIT_SECONDS, watch._START_SECONDS = {limits}
 with session.ray_session(Progress(), "w2s resume it"):
     print("started", flush=True)
 """
 
 
-def test_a_driver_whose_raylet_stands_still_while_it_starts_gives_up_having_said_how_to_carry_on() -> None:
-    driver = psutil.Popen([sys.executable, "-c", _DRIVER], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def test_a_driver_whose_raylet_dies_while_it_starts_says_at_once_what_died_and_how_to_carry_on() -> None:
+    code, out, said = _hit("kill", limits=(1000, 1000))
+    assert (code, out) == (1, ""), said
+    assert "Ray's process raylet ended" in said
+    assert said.count("w2s resume it") == 2
+    assert "did not start" not in said  # as Ray says it after half a minute
+
+
+@pytest.mark.parametrize(("limits", "words"), [((1000, 20), "Carry on with: w2s resume it"), ((20, 1000), "Timeout")])
+def test_a_driver_whose_raylet_stands_still_while_it_starts_gives_up(limits: tuple[int, int], words: str) -> None:
+    code, out, said = _hit("suspend", limits)
+    assert (code, out) == (1, ""), said
+    assert "w2s resume it carries on" in said
+    assert words in said
+
+
+_AFTER_ANOTHER = """
+import os, subprocess, time
+from w2s_ray.search.watch import watched
+
+old = subprocess.Popen(["./raylet", "60"])
+old.kill()
+time.sleep(0.2)
+with watched(lambda why: os._exit(1)):
+    time.sleep(1)
+"""
+
+
+def test_a_raylet_that_ended_before_is_not_taken_for_the_one_that_starts(tmp_path: Path) -> None:
+    shutil.copy(str(shutil.which("sleep")), tmp_path / "raylet")
+    subprocess.run([sys.executable, "-c", _AFTER_ANOTHER], timeout=60, check=True, cwd=tmp_path)
+
+
+def _hit(act: str, limits: tuple[int, int]) -> tuple[int, str, str]:
+    """Does that to the raylet as soon as a driver has started it; returns the driver's end and what it said."""
+    command = [sys.executable, "-c", _DRIVER.format(limits=limits)]
+    driver = psutil.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        _raylet_of(driver).suspend()
+        raylet = _raylet_of(driver)
+        time.sleep(0.5)  # in which the driver sees it, and Ray waits for it
+        getattr(raylet, act)()
         out, said = driver.communicate(timeout=60)
     finally:
         with suppress(psutil.NoSuchProcess):
             driver.kill()
-    assert (driver.returncode, out) == (1, ""), said
-    assert "w2s resume it carries on" in said
-    assert "Timeout" in said
+    return driver.returncode, out, said
 
 
 def _raylet_of(driver: psutil.Popen) -> psutil.Process:

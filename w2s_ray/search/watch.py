@@ -17,28 +17,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psutil
+
 _LOOK_SECONDS = 1.0
+_LOOK_AT_START_SECONDS = 0.2  # the shorter, the surer a process was seen before it is gone
+_START_SECONDS = 75.0  # Ray itself gives up on each part of its start after 30, as a rule
+_SERVERS = ("gcs_server", "raylet")  # without which no Ray starts
 _PATIENCE_SECONDS = 45.0  # a cluster's head may be restarted; Ray's core waits for 60
 
 
 @contextmanager
 def watched(on_loss: Callable[[str], None]) -> Iterator[None]:
     """Calls `on_loss` with what is gone, from a thread, if Ray ends while the block starts it and uses it."""
-    over = threading.Event()
+    over, others = threading.Event(), frozenset(psutil.Process().children())  # such as those of a Ray before
 
     def watch() -> None:
-        seen = time.monotonic()
-        while not over.wait(_LOOK_SECONDS):
-            node = _node()
-            if node is None:
-                continue
-            dead = [name for name, _ in node.dead_processes()]
-            if _answers(node.gcs_address):
-                seen = time.monotonic()
-            if dead:
-                on_loss(f"Ray's process {dead[0]} ended; was it killed, or is memory short?")
-            elif time.monotonic() - seen > _PATIENCE_SECONDS:
-                on_loss(f"the Ray cluster at {node.gcs_address} does not answer")
+        node, lost = _started(over, others)
+        if node is not None:
+            lost = _lost(node, over)
+        if lost:
+            on_loss(lost)
 
     thread = threading.Thread(target=watch, name="w2s-watch", daemon=True)
     thread.start()
@@ -47,6 +45,45 @@ def watched(on_loss: Callable[[str], None]) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+def _started(over: threading.Event, others: frozenset[psutil.Process]) -> tuple[Any, str | None]:
+    """Waits until Ray is started, or joined; returns its node, or why there will be none.
+
+    With Ray 2.60 the start waits 30 s for a raylet that was killed, and now and then for ever.
+    """
+    began, servers = time.monotonic(), dict[psutil.Process, str]()
+    while not over.wait(_LOOK_AT_START_SECONDS):
+        worker = sys.modules.get("ray._private.worker")
+        node = getattr(worker, "_global_node", None)
+        if node is not None:
+            return node, None
+        new = {child: _name(child) for child in psutil.Process().children() if child not in others}
+        servers |= {child: name for child, name in new.items() if name in _SERVERS}
+        dead = [name for child, name in servers.items() if not _lives(child)]
+        if dead:
+            return None, _ended(dead[0])
+        if time.monotonic() - began > _START_SECONDS:
+            return None, "Ray did not start, and did not say why"
+    return None, None
+
+
+def _lost(node: Any, over: threading.Event) -> str | None:
+    """Waits until something of Ray is gone, and returns what; None where the block is over."""
+    seen = time.monotonic()
+    while not over.wait(_LOOK_SECONDS):
+        dead = [name for name, _ in node.dead_processes()]
+        if dead:
+            return _ended(dead[0])
+        if _answers(node.gcs_address):
+            seen = time.monotonic()
+        elif time.monotonic() - seen > _PATIENCE_SECONDS:
+            return f"the Ray cluster at {node.gcs_address} does not answer"
+    return None
+
+
+def _ended(name: str) -> str:
+    return f"Ray's process {name} ended; was it killed, or is memory short?"
 
 
 @contextmanager
@@ -59,10 +96,18 @@ def limited(seconds: float) -> Iterator[None]:
         faulthandler.cancel_dump_traceback_later()
 
 
-def _node() -> Any:
-    """Returns Ray's node of this process; None until it has been started, or was joined."""
-    worker = sys.modules.get("ray._private.worker")
-    return getattr(worker, "_global_node", None)
+def _name(process: psutil.Process) -> str:
+    try:
+        return str(process.name())
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _answers(address: str) -> bool:
