@@ -151,6 +151,14 @@ def test_every_container_has_limits_and_no_password_of_its_own(name: str) -> Non
             assert "PASSWORD" not in variable["name"] or "secretKeyRef" in variable["valueFrom"]
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_no_container_has_what_a_secret_holds_on_its_command_line_where_all_of_the_node_may_see_it(name: str) -> None:
+    for one in (one for pod in pods(read(name)) for one in pod["containers"]):
+        line = " ".join(one.get("command", []) + one.get("args", []))
+        secrets = [variable["name"] for variable in one.get("env", []) if "valueFrom" in variable]
+        assert not [secret for secret in secrets if secret in line]
+
+
 def test_the_job_may_be_retried_and_brings_that_cluster() -> None:
     (job,) = read("job.yaml")
     assert job["spec"]["backoffLimit"] > 0
