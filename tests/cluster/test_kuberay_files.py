@@ -133,6 +133,12 @@ def test_what_the_page_deletes_leaves_the_claims() -> None:
     assert f"`{kept}` (all studies)" in PAGE.read_text(encoding="utf-8")
 
 
+def test_the_token_that_the_page_has_one_make_is_for_its_owner_alone_to_read() -> None:
+    made = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if "get-auth-token --generate" in line]
+    assert made
+    assert all("umask 077; ray get-auth-token --generate" in line for line in made)  # Ray itself leaves it to all
+
+
 def test_the_cluster_asks_for_a_token_and_scales_by_itself() -> None:
     spec = cluster()["spec"]
     assert spec["authOptions"] == {"mode": "token", "secretName": "w2s-ray-token"}
