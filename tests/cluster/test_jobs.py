@@ -7,7 +7,7 @@ import pytest
 from ray.job_submission import JobDetails, JobStatus
 
 from w2s_ray.cluster.address import ClusterError
-from w2s_ray.cluster.jobs import jobs_of, last_job, resume, stop, submit
+from w2s_ray.cluster.jobs import ended_with, jobs_of, last_job, resume, stop, submit
 from w2s_ray.spec import Sweep, replace
 from w2s_ray.spec.several import Several
 
@@ -40,8 +40,8 @@ class Jobs:
     def get_job_info(self, job_id: str) -> JobDetails:
         return self.jobs[job_id]
 
-    def submit_job(self, *, submission_id: str, metadata: dict[str, str], **_: Any) -> str:
-        self.has(submission_id, "RUNNING", metadata)
+    def submit_job(self, *, submission_id: str = "query", metadata: dict[str, str] | None = None, **_: Any) -> str:
+        self.has(submission_id, "RUNNING", metadata or {})
         return submission_id
 
     def stop_job(self, job_id: str) -> bool:
@@ -100,3 +100,9 @@ def test_a_file_is_carried_on_with_all_its_sweeps(cluster: Any) -> None:
         resume(cluster, "paper")
     carried = resume(cluster, "paper", take_over=True)
     assert (carried.id, carried.sweeps) == ("paper-2", ("paper-boolq", "paper-sciq"))
+
+
+def test_a_command_there_that_does_not_end_is_stopped_and_its_words_can_be_found(cluster: Any) -> None:
+    with pytest.raises(ClusterError, match=r"not ended after 0 s.*ray job logs query --address http://localhost:8265"):
+        ended_with(cluster, "w2s status", {}, 0)
+    assert cluster.jobs["query"].status == "STOPPED"

@@ -133,6 +133,12 @@ def test_what_the_page_deletes_leaves_the_claims() -> None:
     assert f"`{kept}` (all studies)" in PAGE.read_text(encoding="utf-8")
 
 
+def test_the_token_that_the_page_has_one_make_is_for_its_owner_alone_to_read() -> None:
+    made = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if "get-auth-token --generate" in line]
+    assert made
+    assert all("umask 077; ray get-auth-token --generate" in line for line in made)  # Ray itself leaves it to all
+
+
 def test_the_cluster_asks_for_a_token_and_scales_by_itself() -> None:
     spec = cluster()["spec"]
     assert spec["authOptions"] == {"mode": "token", "secretName": "w2s-ray-token"}
@@ -149,6 +155,14 @@ def test_every_container_has_limits_and_no_password_of_its_own(name: str) -> Non
         assert set(one["resources"]["limits"]) >= {"cpu", "memory"}
         for variable in one.get("env", []):
             assert "PASSWORD" not in variable["name"] or "secretKeyRef" in variable["valueFrom"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_container_has_what_a_secret_holds_on_its_command_line_where_all_of_the_node_may_see_it(name: str) -> None:
+    for one in (one for pod in pods(read(name)) for one in pod["containers"]):
+        line = " ".join(one.get("command", []) + one.get("args", []))
+        secrets = [variable["name"] for variable in one.get("env", []) if "valueFrom" in variable]
+        assert not [secret for secret in secrets if secret in line]
 
 
 def test_the_job_may_be_retried_and_brings_that_cluster() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import buckets
 import pytest
 
 from w2s_ray.doctor.finding import Finding
@@ -79,3 +80,18 @@ def test_an_error_in_the_block_is_nobody_elses(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="mine"), probed(str(tmp_path)):
         raise OSError("mine")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bucket_that_is_not_there_is_mended_at_its_name_and_keys_not_at_a_disk(
+    s3: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buckets.use(monkeypatch, s3)
+    with probed(f"s3://{buckets.make_bucket(s3)}/runs") as (probe, troubles):
+        assert [one.state for one in [*troubles, *store(Need(probe=probe))]] == ["ok"]
+    with probed("s3://no-such-bucket/runs") as (probe, (found,)):
+        assert probe is None
+    assert (found.check, found.state) == ("store", "problem")
+    assert "no-such-bucket" in found.says
+    assert "has no such bucket" in found.says
+    assert found.mend.startswith("check the bucket's name, the network and AWS_ACCESS_KEY_ID")
+    assert "resume" not in found.says + found.mend

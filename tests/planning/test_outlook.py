@@ -182,6 +182,16 @@ def test_the_command_shows_three_sizes_and_starts_nothing(sweep: Sweep, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["one.yaml"]
 
 
+def test_nodes_without_a_price_are_not_taken_for_free_without_a_word(sweep: Sweep, tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text(yaml.dump(sweep), encoding="utf-8")
+    nodes = "head: {min: 1, price: 0}, mine: {cpus: 1}, spot: {cpus: 2}"
+    (tmp_path / "cluster.yaml").write_text(f"nodes: {{{nodes}}}\n", encoding="utf-8")
+    done = w2s("plan", "one.yaml", "--cluster", "cluster.yaml", "--json", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "no price for mine, spot" in done.stderr
+    assert json.loads(done.stdout)["cluster"]["as_given"]["cost"] == 0
+
+
 def test_the_sweeps_of_a_file_add_up(sweep: Sweep, tmp_path: Path) -> None:
     made = [replace(sweep, name=f"both-{seed}", task=replace(sweep.task, seed=seed)) for seed in (1, 2)]
     cluster = Cluster.model_validate({"nodes": {"head": {"min": 1, "price": 1}, "worker": WORKER}, **EXACT})

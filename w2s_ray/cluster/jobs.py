@@ -7,6 +7,7 @@ two that submit a sweep at the same moment Ray lets one have the next number.
 import json
 import time
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -210,12 +211,17 @@ def ended_with(
     """Runs a command on the head node; returns how it ended and what it printed, and forgets the job.
 
     Raises:
-        ClusterError: it has not ended after `patience` seconds.
+        ClusterError: it has not ended after `patience` seconds, and is stopped.
     """
     url = client.get_address()
     with translated(url):
         job_id = client.submit_job(entrypoint=entrypoint, runtime_env=runtime_env)
-    job = _ended(client, job_id, patience)
+    try:
+        job = _ended(client, job_id, patience)
+    except (ClusterError, KeyboardInterrupt):  # nobody waits for it, and each further try would leave one more there
+        with suppress(ClusterError), translated(url):
+            client.stop_job(job_id)
+        raise
     with translated(url):
         said = str(client.get_job_logs(job_id))
         client.delete_job(job_id)
@@ -284,7 +290,10 @@ def _ended(client: "JobSubmissionClient", job_id: str, patience: float) -> Job:
         if job.is_over:
             return job
         time.sleep(_POLL_SECONDS)
-    raise ClusterError(f"job {job_id} has not ended after {patience:.0f} s; see: ray job status {job_id}")
+    raise ClusterError(
+        f"job {job_id} has not ended after {patience:.0f} s; what it said so far: "
+        f"RAY_AUTH_MODE=token ray job logs {job_id} {_there(client)}"
+    )
 
 
 def _job(details: Any) -> Job:

@@ -1,5 +1,6 @@
 """`w2s plan`: what a sweep would do here, what memory its workers need, and how it would go on a cluster."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ def show_plan(several: Several, cluster_file: Path | None, as_json: bool) -> Non
     from w2s_ray.search.several import plan_all
 
     cluster = yaml.load_cluster(cluster_file) if cluster_file else None
+    if cluster and cluster.unpriced:
+        missing = ", ".join(cluster.unpriced)
+        print(f"w2s: {cluster_file}: no price for {missing}; the cost leaves their hours out", file=sys.stderr)
     if several.is_one:
         return _show_one(several.sweeps[0], cluster, as_json)
     plans = plan_all(several)

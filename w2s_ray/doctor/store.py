@@ -21,7 +21,7 @@ from w2s_ray.doctor import bucket
 from w2s_ray.doctor.bounded import PATIENCE, within
 from w2s_ray.doctor.finding import Finding, ok, problem, warning
 from w2s_ray.doctor.need import Need, Probe
-from w2s_ray.stages.errors import REMEDIES
+from w2s_ray.stages.errors import REMEDIES, StoreUnavailableError
 
 _WORD, _LOCK, _FROM = "word", "lock", "from-"
 _BLOCK = 1 << 16  # bytes; a disk that is full takes an empty file
@@ -130,6 +130,9 @@ def _nearest(root: Path) -> Path:
 
 
 def _unusable(root: str, error: OSError) -> Finding:
+    if isinstance(error, StoreUnavailableError):  # of a bucket: it says itself what to check, for a sweep that stops
+        says, _, mend = str(error.strerror).partition(", then resume")[0].rpartition(". ")
+        return problem("store", says, mend[0].lower() + mend[1:])
     if error.errno in _NO_LOCKS:
         return problem("store", f"{root} cannot be locked ({error.strerror})", _MOUNT_WITH_LOCKS)
     otherwise = ("cannot be used", "see whether its disk or mount is well")

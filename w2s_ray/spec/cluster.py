@@ -88,6 +88,11 @@ class Cluster(Frozen):
         """What a node of each type offers, and how many there may be."""
         return [(node.capacity, node.max) for node in self.nodes.values()]
 
+    @property
+    def unpriced(self) -> list[str]:
+        """The types whose price the file does not give; one that is free says `price: 0`."""
+        return [kind for kind, node in self.nodes.items() if "price" not in node.model_fields_set]
+
     def times(self, factor: float) -> "Cluster":
         """Returns the cluster with so many times the nodes, at least one of each type; a head stays one."""
 
