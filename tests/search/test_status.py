@@ -2,11 +2,13 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import w2s_ray
 from w2s_ray.methods import Parts
 from w2s_ray.search.folder import journal_path, load_record, save_spec
 from w2s_ray.search.lease import lease
@@ -69,6 +71,19 @@ def test_a_sweep_with_a_driver_is_running_and_says_whose(sweep: Sweep, store: St
         found = status(sweep, store)
     assert (found.state, found.trials["running"], found.trials["waiting"]) == ("running", 3, 14)
     assert "small: running, by process" in found.to_text()
+
+
+def test_a_report_calls_no_trial_running_that_no_driver_works_on(sweep: Sweep, store: Store) -> None:
+    save_spec(store, sweep)
+    Study(Parts(sweep), journal_path(store, sweep.name)).ask()
+    with lease(store, sweep.name):
+        assert w2s_ray.load(sweep.name, store.uri).trials["state"].tolist() == ["running"]
+    assert w2s_ray.load(sweep.name, store.uri).trials["state"].tolist() == ["interrupted"]
+    done = subprocess.run(
+        [sys.executable, "-m", "w2s_ray", "report", sweep.name, "--store", store.uri],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "Trials: 1 interrupted, of 20 asked for." in done.stdout
 
 
 def test_a_sweep_whose_budget_is_spent_is_finished(sweep: Sweep, store: Store, study: Study) -> None:
