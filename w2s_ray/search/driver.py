@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -38,6 +39,7 @@ from w2s_ray.search.sending import sent
 from w2s_ray.search.signals import Leaving, orderly_interrupts
 from w2s_ray.search.study import Outcome, Study
 from w2s_ray.spec import Sweep
+from w2s_ray.stages.artifacts import CURVE, PREDICTIONS
 from w2s_ray.stages.collect import tidy
 from w2s_ray.stages.errors import MissingStageError, cause_of, store_errors
 from w2s_ray.stages.object_store import ObjectStore
@@ -289,17 +291,26 @@ def _fit(tuner: Any, store: Store) -> None:
 
 def _reported(parts: Parts, record: SweepRecord, progress: Progress, leaving: Leaving) -> Path:
     """Writes the report and returns its folder. What it finds missing or damaged is made again, a few times at most."""
-    folder, lost = record.store.sweep_folder(record.sweep.name) / "report", set[str]()
-    for left in reversed(range(_TRIES)):
-        _make_missing(parts, record, progress, leaving, lost)
+    folder, lost = record.store.sweep_folder(record.sweep.name) / "report", Counter[str]()
+    while True:
+        _make_missing(parts, record, progress, leaving, set(lost))
         try:
             with store_errors(record.store.root, "writing the report"):
                 return write_report(record, folder)
         except MissingStageError as error:
-            if not left:
+            lost[error.address] += 1
+            if lost[error.address] == _TRIES:
                 raise
-            lost.add(error.address)
-    raise AssertionError("the last try returns or raises")
+            _look_into_all(record)
+
+
+def _look_into_all(record: SweepRecord) -> None:
+    """Has what the report reads put aside where it is damaged: seldom is only one file, and all are made in one go."""
+    for stored in record.store.read_all(record.wanted()).values():
+        for name in (PREDICTIONS, CURVE):
+            with contextlib.suppress(MissingStageError):
+                if stored and name in stored.record.files:
+                    stored.file(name)
 
 
 def _make_missing(parts: Parts, record: SweepRecord, progress: Progress, leaving: Leaving, lost: set[str]) -> None:
