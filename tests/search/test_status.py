@@ -43,6 +43,11 @@ def status(sweep: Sweep, store: Store) -> Status:
     return status_of(load_record(store, sweep))
 
 
+def report(sweep: Sweep, store: Store) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "w2s_ray", "report", sweep.name, "--store", store.uri]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def test_a_sweep_without_a_driver_is_interrupted_and_its_open_trials_wait(
     sweep: Sweep, store: Store, study: Study
 ) -> None:
@@ -79,11 +84,7 @@ def test_a_report_calls_no_trial_running_that_no_driver_works_on(sweep: Sweep, s
     with lease(store, sweep.name):
         assert w2s_ray.load(sweep.name, store.uri).trials["state"].tolist() == ["running"]
     assert w2s_ray.load(sweep.name, store.uri).trials["state"].tolist() == ["interrupted"]
-    done = subprocess.run(
-        [sys.executable, "-m", "w2s_ray", "report", sweep.name, "--store", store.uri],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert "Trials: 1 interrupted, of 20 asked for." in done.stdout
+    assert "Trials: 1 interrupted, of 20 asked for." in report(sweep, store).stdout
 
 
 def test_a_sweep_whose_budget_is_spent_is_finished(sweep: Sweep, store: Store, study: Study) -> None:
@@ -120,3 +121,6 @@ def test_a_sweep_of_a_read_only_store_is_told(sweep: Sweep, disk_of: Callable[[s
         assert status(sweep, store).state == "running"
     subprocess.run(["mount", "-o", "remount,ro", str(store.root)], check=True)
     assert status(sweep, store).state == list_sweeps(store, 0.0)[0].state == "interrupted"
+    done = report(sweep, store)
+    assert (done.returncode, "no trial has finished yet" in done.stdout) == (1, True)
+    assert f"w2s: the store {store.root} is read-only (writing the report: " in done.stderr
