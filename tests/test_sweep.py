@@ -238,8 +238,9 @@ def test_nothing_but_the_store_is_left_behind(folder: Path) -> None:
 def test_what_a_finished_sweep_lost_is_made_again_to_the_letter(folder: Path, answer: str) -> None:
     store = Store(folder / "w2s-runs")
     record = load_record(store, load_spec(store, "quickstart"))
-    cut, altered = (store.get(student).file("predictions.parquet") for student in record.trials[0].stages["student"])
-    before = cut.read_bytes(), altered.read_bytes()
+    students = [student for trial in record.trials[:3] for student in trial.stages["student"]]
+    cut, *altered = (store.get(student).file("predictions.parquet") for student in dict.fromkeys(students))
+    before = [path.read_bytes() for path in (cut, *altered)]
     cut.write_bytes(before[0][:-100])
     lost = attempt("report", "quickstart", "--json", cwd=folder)
     assert (lost.returncode, "w2s resume" in lost.stderr, "Traceback" in lost.stderr) == (1, True, False)
@@ -249,9 +250,10 @@ def test_what_a_finished_sweep_lost_is_made_again_to_the_letter(folder: Path, an
     assert (failed.returncode, "Traceback" in failed.stderr) == (1, False), failed.stderr
     assert "what a finished trial lost cannot be made again: " in failed.stderr
     blocked.unlink()
-    altered.write_bytes(before[1][:200] + bytes([before[1][200] ^ 1]) + before[1][201:])
+    for path, content in zip(altered, before[1:], strict=True):
+        path.write_bytes(content[:200] + bytes([content[200] ^ 1]) + content[201:])
     w2s("resume", "quickstart", cwd=folder)  # only the report looks into files
-    assert (cut.read_bytes(), altered.read_bytes()) == before
+    assert [path.read_bytes() for path in (cut, *altered)] == before
     assert w2s("report", "quickstart", "--json", cwd=folder) == answer
 
 

@@ -79,11 +79,11 @@ def load(name: str, store: str | Path | None = None) -> "Loaded":
     with warnings.catch_warnings():
         # Optuna's import of tqdm asks every notebook for widgets, and nothing here shows a bar.
         warnings.filterwarnings("ignore", message="IProgress not found")
-        from w2s_ray.search.folder import load_record, load_spec
+        from w2s_ray.search.folder import as_it_runs, load_record, load_spec
     from w2s_ray.report.frames import frames_of
     from w2s_ray.search.known_stores import store_with
     from w2s_ray.spec.sweep import DEFAULT_STORE
     from w2s_ray.stages.open import open_store
 
     folder = open_store(store) if store else store_with(name, open_store(DEFAULT_STORE), option="store=")
-    return frames_of(load_record(folder, load_spec(folder, name)))
+    return frames_of(as_it_runs(load_record(folder, load_spec(folder, name))))

@@ -85,3 +85,10 @@ def test_a_header_that_promises_more_than_there_is_is_refused_without_memory_for
     (folder / "model.safetensors").write_bytes(header)
     with pytest.raises((SafetensorError, OSError, ValueError)):
         load_backbone(folder)
+
+
+def test_weights_that_were_cut_short_are_told_with_where_they_are(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(ValueError, match=f"{folder}: its weights cannot be read"):
+        load_backbone(folder)

@@ -144,6 +144,7 @@ def test_a_plan_that_does_not_fit_on_the_disk_says_so(sweep: Sweep, store: Store
     plan = replace(make_plan(sweep, store), bytes=5_000_000, free=4_000_000)
     assert "warning    the rest may take 5.0 MB of disk, and 4.0 MB are free" in plan.to_text()
     assert "warning" not in replace(plan, free=6_000_000).to_text()
+    assert "warning" not in replace(plan, bytes=0, free=0).to_text(), "nothing is left to run"
 
 
 def test_a_model_whose_size_is_unknown_leaves_the_disk_unknown(sweep: Sweep, store: Store) -> None:

@@ -72,3 +72,15 @@ def test_what_runs_is_said_now_and_then_in_a_log(
     assert "0 of 7 trials ended; running: student a seed 0, student a seed 1, student b seed 0 and 1 more" in (
         out.getvalue()
     )
+
+
+def test_what_is_made_again_after_the_trials_is_not_counted_as_trials(
+    progress: Progress, out: StringIO, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("w2s_ray.search.progress._PLAIN_SECONDS", 0.01)
+    for _ in range(2):
+        progress.trial(0, Outcome("complete", {"oracle": 0.75, "weak": 0.9}), study)
+    with progress.watching(lambda: ["ceiling a seed 0"], left=0):
+        while "running" not in out.getvalue():
+            pass
+    assert "all trials ended; running: ceiling a seed 0" in out.getvalue()

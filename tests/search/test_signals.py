@@ -1,8 +1,17 @@
 """What a driver hears while Ray comes and goes."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from w2s_ray.search.session import _init
+from w2s_ray.search.signals import orderly_interrupts
 
 _DRIVER = """
 import os, signal
@@ -19,6 +28,23 @@ os.kill(os.getpid(), signal.SIGTERM)
 def test_a_sigterm_is_the_drivers_while_ray_runs_and_after_it_has_ended() -> None:
     done = subprocess.run([sys.executable, "-c", _DRIVER], capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stdout.split()) == (0, ["heard", "heard"]), done.stderr
+
+
+class _Starting:
+    """Ray while it starts: it answers SIGTERM itself, with an exit."""
+
+    def init(self, *_: str, **__: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1)
+
+
+def test_a_sigterm_that_ray_answers_is_said_and_begins_the_time_for_leaving() -> None:
+    said = list[str]()
+    with pytest.raises(KeyboardInterrupt), orderly_interrupts(lambda: said.append("stopping")) as leaving:
+        _init(_Starting(), "local", {})
+    assert said == ["stopping"]
+    assert leaving.seconds(60) < 60
 
 
 _IMPORTER = """

@@ -2,11 +2,13 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import w2s_ray
 from w2s_ray.methods import Parts
 from w2s_ray.search.folder import journal_path, load_record, save_spec
 from w2s_ray.search.lease import lease
@@ -41,6 +43,11 @@ def status(sweep: Sweep, store: Store) -> Status:
     return status_of(load_record(store, sweep))
 
 
+def report(sweep: Sweep, store: Store) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "w2s_ray", "report", sweep.name, "--store", store.uri]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def test_a_sweep_without_a_driver_is_interrupted_and_its_open_trials_wait(
     sweep: Sweep, store: Store, study: Study
 ) -> None:
@@ -69,6 +76,15 @@ def test_a_sweep_with_a_driver_is_running_and_says_whose(sweep: Sweep, store: St
         found = status(sweep, store)
     assert (found.state, found.trials["running"], found.trials["waiting"]) == ("running", 3, 14)
     assert "small: running, by process" in found.to_text()
+
+
+def test_a_report_calls_no_trial_running_that_no_driver_works_on(sweep: Sweep, store: Store) -> None:
+    save_spec(store, sweep)
+    Study(Parts(sweep), journal_path(store, sweep.name)).ask()
+    with lease(store, sweep.name):
+        assert w2s_ray.load(sweep.name, store.uri).trials["state"].tolist() == ["running"]
+    assert w2s_ray.load(sweep.name, store.uri).trials["state"].tolist() == ["interrupted"]
+    assert "Trials: 1 interrupted, of 20 asked for." in report(sweep, store).stdout
 
 
 def test_a_sweep_whose_budget_is_spent_is_finished(sweep: Sweep, store: Store, study: Study) -> None:
@@ -105,3 +121,6 @@ def test_a_sweep_of_a_read_only_store_is_told(sweep: Sweep, disk_of: Callable[[s
         assert status(sweep, store).state == "running"
     subprocess.run(["mount", "-o", "remount,ro", str(store.root)], check=True)
     assert status(sweep, store).state == list_sweeps(store, 0.0)[0].state == "interrupted"
+    done = report(sweep, store)
+    assert (done.returncode, "no trial has finished yet" in done.stdout) == (1, True)
+    assert f"w2s: the store {store.root} is read-only (writing the report: " in done.stderr

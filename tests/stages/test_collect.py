@@ -338,6 +338,7 @@ def test_the_command_refuses_while_a_driver_works(fake: FakeStudy, tmp_path: Pat
         done = w2s("gc", "--store", str(fake.store.root), "--yes", cwd=tmp_path)
     assert done.returncode == 1
     assert "is being run by" in done.stderr
+    assert "w2s run or resume with --take-over" in done.stderr, "gc has no such option"
     assert "Traceback" not in done.stderr
 
 

@@ -243,6 +243,17 @@ def test_reading_goes_on_after_making_what_was_missing_and_gives_up_in_the_end()
         read_or_make(lambda: read(99), lambda: made.append(1))
 
 
+def test_a_trial_of_which_many_stages_are_damaged_reads_them_all_in_the_end() -> None:
+    made: list[int] = []
+
+    def read() -> str:
+        if len(made) < 12:
+            raise DamagedStageError(f"{len(made):032x}")
+        return "read"
+
+    assert read_or_make(read, lambda: made.append(1)) == "read"
+
+
 # A store that cannot be used.
 
 

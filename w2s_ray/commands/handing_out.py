@@ -20,6 +20,7 @@ def report_sweeps(
         show(reports_json([answers(record) for record in records], name))
         return
     from w2s_ray.report.analyses import analyse
+    from w2s_ray.stages.errors import store_errors
 
     analyses = [analyse(record) for record in records]
     if as_json:
@@ -28,8 +29,10 @@ def report_sweeps(
         for one in analyses:
             print_report(one.report, console())
         print_across(across([one.report for one in analyses]), console())
-    folders = [record.store.sweep_folder(record.sweep.name) / "report" for record in records]
-    pages = [write_everything(*pair) for pair in zip(analyses, folders, strict=True)]
+    pages = []
+    for record, one in zip(records, analyses, strict=True):
+        with store_errors(record.store.root, "writing the report"):
+            pages.append(write_everything(one, record.store.sweep_folder(record.sweep.name) / "report"))
     if html is not None:
         pages.insert(0, write_page(analyses, html))
     print("\n".join(f"Report: {page}" for page in pages), file=sys.stderr)

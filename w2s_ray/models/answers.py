@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import AutoModelForCausalLM
 
-from w2s_ray.models.load import pretrained_arguments
+from w2s_ray.models.load import pretrained_arguments, weights_errors
 from w2s_ray.training.batches import by_tokens
 from w2s_ray.training.device import room_on
 
@@ -31,14 +31,15 @@ def load_language_model(folder: Path) -> nn.Module:
         ValueError: the folder holds no such head, as encoders do; or what `load_backbone` refuses.
     """
     model: Any
-    model, info = AutoModelForCausalLM.from_pretrained(
-        folder,
-        **pretrained_arguments(folder),
-        dtype=torch.float32,
-        attn_implementation="sdpa",
-        trust_remote_code=False,
-        output_loading_info=True,
-    )
+    with weights_errors(folder):
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder,
+            **pretrained_arguments(folder),
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
     missing = sorted(info["missing_keys"])
     if missing:
         raise ValueError(f"{folder} has no language model head ({missing[0]} is missing); prompting needs a decoder")

@@ -10,10 +10,13 @@ depth that equals the number of layers is the whole model. Weights are float32; 
 """
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging
@@ -41,17 +44,28 @@ class Cut(Protocol):
         """Tokens kept of a text."""
 
 
+@contextmanager
+def weights_errors(folder: Path) -> Iterator[None]:
+    """Turns what safetensors says of weights that are cut short or altered into a ValueError that names the folder."""
+    try:
+        yield
+    except SafetensorError as error:
+        if "os error" in str(error):
+            raise  # the disk's trouble, which may pass
+        raise ValueError(f"{folder}: its weights cannot be read ({error}); fetch or save them again") from error
+
+
 def load_backbone(folder: Path, depth: int | None = None) -> nn.Module:
     """Loads the network in `folder` on the CPU, in float32 and in eval mode, cut to `depth`.
 
     Raises:
-        ValueError: pickled or no weights, an adapter, several GGUF files, a depth beyond the layers, an unknown layout
-            of layers.
+        ValueError: pickled, damaged or no weights, an adapter, several GGUF files, a depth beyond the layers, an
+            unknown layout of layers.
         ImportError: a GGUF file without the packages that read it.
     """
-    backbone: Any = AutoModel.from_pretrained(
-        folder, **pretrained_arguments(folder), dtype=torch.float32, attn_implementation="sdpa", trust_remote_code=False
-    )
+    how: Any = {"dtype": torch.float32, "attn_implementation": "sdpa", "trust_remote_code": False}
+    with weights_errors(folder):
+        backbone: Any = AutoModel.from_pretrained(folder, **pretrained_arguments(folder), **how)
     config = backbone.config
     if getattr(config, "is_encoder_decoder", False):
         raise ValueError(f"{folder}: {config.model_type} is an encoder-decoder; name an encoder or a decoder")

@@ -11,6 +11,7 @@ from w2s_ray.files import from_json, write_whole
 from w2s_ray.methods import Experiment
 from w2s_ray.search.confirmation import Confirmation, confirmations_in
 from w2s_ray.search.history import history_in
+from w2s_ray.search.lease import holder
 from w2s_ray.search.naming import SPEC, load_names
 from w2s_ray.search.place import Place, find_database, load_database
 from w2s_ray.search.reading import FINISHED, experiment_of, numbered, read_studies
@@ -91,10 +92,18 @@ def load_record(store: Store, sweep: Sweep, *, live: bool = True) -> SweepRecord
     record = read_record(store, sweep, names)
     if not record.trials:
         must_hold(study_place(store, sweep.name), names)
-    if live:
-        return record
+    return record if live else interrupted(record)
+
+
+def interrupted(record: SweepRecord) -> SweepRecord:
+    """Returns the record of a sweep on which no driver works: what is open in its study does not run."""
     trials = tuple(replace(one, state=INTERRUPTED) if one.state == RUNNING else one for one in record.trials)
     return replace(record, trials=trials, live=False)
+
+
+def as_it_runs(record: SweepRecord) -> SweepRecord:
+    """Returns a record as people should see it: after a driver that was killed no trial is called running."""
+    return record if holder(record.store, record.sweep.name) else interrupted(record)
 
 
 def read_record(store: Store, sweep: Sweep, names: Sequence[str]) -> SweepRecord:

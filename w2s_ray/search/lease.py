@@ -164,7 +164,10 @@ def _take(take: Callable[[float], bool], owner: Callable[[], Holder], name: str,
         return
     held_by = owner()
     if not take_over:
-        raise SweepInUseError(f"sweep {name!r} is being run by {held_by}; wait for it, stop it, or use --take-over")
+        raise SweepInUseError(
+            f"sweep {name!r} is being run by {held_by}; wait for it, stop it, or end it by w2s run or resume with "
+            "--take-over"
+        )
     _end(held_by, name, take)
 
 

@@ -56,7 +56,7 @@ class Plan:
     @property
     def warning(self) -> str:
         """What speaks against starting it; empty if nothing does."""
-        if self.bytes is None or self.bytes < self.free:
+        if not self.bytes or self.bytes < self.free:
             return ""
         return f"the rest may take {in_bytes(self.bytes)} of disk, and {in_bytes(self.free)} are free; see `w2s gc`"
 

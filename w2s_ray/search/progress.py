@@ -98,7 +98,7 @@ class Progress:
     @contextmanager
     def watching(self, running: Callable[[], list[str]], left: int) -> Iterator[None]:
         """Shows what runs while the block does: a live line on a terminal, else a line now and then."""
-        self._left = left
+        self._left, self._ends = left, []
         over = threading.Event()
         live = Live(console=self._console, transient=True, auto_refresh=False) if self._console.is_terminal else None
         thread = threading.Thread(target=self._watch, args=(live, running, over), daemon=True)
@@ -126,8 +126,9 @@ class Progress:
             each = (time.monotonic() - self._ends[0]) / (ended - 1)
             estimate = f", {in_time(each * (self._left - ended))} left"
         shown = ", ".join(stages[:3]) + (f" and {len(stages) - 3} more" if len(stages) > 3 else "")
-        nothing = "nothing yet" if self._confirming or ended < self._left else "nothing more"
-        doing = self._confirming or f"{ended} of {self._left} trials ended{estimate}"
+        nothing = "nothing more" if 0 < self._left <= ended and not self._confirming else "nothing yet"
+        counted = f"{ended} of {self._left} trials ended{estimate}" if self._left else "all trials ended"
+        doing = self._confirming or counted
         return f"{doing}; running: {shown or nothing}"
 
     def _clock(self) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,6 +57,7 @@ def _init(ray: Any, address: str, options: dict[str, Any]) -> None:
         with signals_kept(), limited(_LIMIT_SECONDS):
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except SystemExit as error:  # while it starts, Ray answers SIGTERM itself, with an exit
+        signal.raise_signal(signal.SIGTERM)  # to who listens for it: the time for leaving begins
         raise KeyboardInterrupt from error
     except Exception as error:  # Ray raises anything here, plain Exception too
         raise RayStartError(f"Ray did not start: {error}") from error

@@ -8,7 +8,7 @@ as `attempts` says. What it did is in the sweep's `diary`.
 
 import asyncio
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -321,18 +321,21 @@ def _together(stage: Stage) -> Iterable[Stage]:
 
 
 def read_or_make(read: Callable[[], _Read], make: Callable[[], object]) -> _Read:
-    """Returns what `read` returns; while it finds a stage missing or damaged, calls `make`, a few times at most.
+    """Returns what `read` returns; while it finds stages missing or damaged, calls `make`, a few times each at most.
 
     Args:
         read: reads stages from the store, and changes nothing.
         make: asks the broker for all of them, and waits.
     """
-    for _ in range(_AGAIN):
+    found = Counter[str]()
+    while True:
         try:
             return read()
-        except MissingStageError:
+        except MissingStageError as error:
+            found[error.address] += 1
+            if found[error.address] > _AGAIN:
+                raise
             make()
-    return read()
 
 
 def start_broker(store: Store, made_by: str, patience: float = 60.0, kinds: NodeKinds = ()) -> Any:
