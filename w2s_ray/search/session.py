@@ -15,7 +15,7 @@ from w2s_ray.search.progress import Progress
 from w2s_ray.search.signals import signals_kept
 from w2s_ray.search.watch import limited, watched
 
-_LIMIT_SECONDS = 100.0  # for starting Ray, and for ending it: the last resort, where the watch cannot run
+_LIMIT_SECONDS = 170.0  # for starting Ray, and for ending it: the last resort, where the watch cannot run
 
 
 class RayStartError(RuntimeError):

@@ -21,7 +21,7 @@ import psutil
 
 _LOOK_SECONDS = 1.0
 _LOOK_AT_START_SECONDS = 0.2  # the shorter, the surer a process was seen before it is gone
-_START_SECONDS = 75.0  # Ray itself gives up on each part of its start after 30, as a rule
+_START_SECONDS = 150.0  # on a machine that is very busy; Ray itself gives up on each part of it after 30, as a rule
 _SERVERS = ("gcs_server", "raylet")  # without which no Ray starts
 _PATIENCE_SECONDS = 45.0  # a cluster's head may be restarted; Ray's core waits for 60
 
