@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from w2s_ray.spec import Sweep
@@ -81,6 +82,24 @@ def small_data() -> dict[str, Any]:
 def small(tmp_path: Path) -> Sweep:
     """A sweep over real reviews and a real model that trains in seconds, with a store of its own."""
     return Sweep.model_validate({**SMALL, "store": str(tmp_path / "store")})
+
+
+@pytest.fixture(scope="session")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the reduced quickstart was run and nobody touched it: once, also where several processes share the tests.
+
+    It takes 41 CPU seconds. Nobody may change it; `finished` of tests/chaos is a copy.
+    """
+    from chaos.harness import left_alone
+
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, done = shared / "alone", shared / "alone.done"
+    with FileLock(shared / "alone.lock"):
+        if not done.exists():
+            left_alone(folder)
+            done.touch()
+    return folder
 
 
 @pytest.fixture(scope="session")

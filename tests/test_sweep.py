@@ -274,13 +274,13 @@ def test_a_report_for_which_there_is_no_room_ends_with_what_to_do(
 
 @pytest.mark.slow
 def test_the_same_spec_gives_the_same_numbers_from_an_empty_store_also_if_tune_is_begun_anew_every_two_trials(
-    folder: Path, tmp_path: Path
+    alone: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "quickstart.yaml").write_text(yaml.dump(reduced_quickstart()), encoding="utf-8")
     rounds = "from w2s_ray.search import rounds; rounds._trials_a_round = lambda parallelism: 2"
     command = [sys.executable, "-c", f"{rounds}; from w2s_ray.cli import main; main()", "run", "quickstart.yaml"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=400)
-    first, second = Store(folder / "w2s-runs"), Store(tmp_path / "w2s-runs")
+    first, second = Store(alone / "w2s-runs"), Store(tmp_path / "w2s-runs")
     assert numbers(load_record(second, load_spec(second, "quickstart"))) == numbers(
         load_record(first, load_spec(first, "quickstart"))
     )
