@@ -1,6 +1,8 @@
 """Every way to train a model, from a table and a tiny pretrained folder to the stage's files, without Ray."""
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +134,8 @@ def test_settings_of_a_training_are_no_part_of_a_probe_that_has_none(place: Path
     parts = parts_of(place, {"train": "logistic"})
     assert student(parts, lr=0.1, epochs=7, ema=0.5) == student(parts)
     assert student(parts, smoothing=0.1) != student(parts)
+
+
+def test_a_process_that_trains_heads_on_features_does_not_wait_for_transformers() -> None:
+    code = "import sys, w2s_ray.stages.finetune; print({'transformers', 'mlflow', 'optuna'} & set(sys.modules) or 'none')"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "none\n"

@@ -11,7 +11,6 @@ from safetensors.numpy import load_file
 from w2s_ray.assets import locate
 from w2s_ray.labels import Labels
 from w2s_ray.models.head import LinearHead, TextClassifier
-from w2s_ray.models.load import load_classifier
 from w2s_ray.models.neighbours import Neighbours
 from w2s_ray.spec.model import FROZEN
 from w2s_ray.stages.artifacts import EXAMPLES, FEATURES, Examples
@@ -33,6 +32,8 @@ def network_and_inputs(
     """
     if settings.train in FROZEN:
         return _on_features(settings, _features(stage, settings, store), examples, labels)
+    from w2s_ray.models.load import load_classifier  # transformers, 0.9 s: a head on features does not need it
+
     folder = locate(stage.execution.source, stage.execution.revision)
     network, tokenizer = load_classifier(folder, settings.model, len(examples.class_names))
     _prepare(network, stage, settings, store, examples, labels)
@@ -46,6 +47,8 @@ def network_and_inputs(
 
 def finetuned_network(stage: Stage, weights: Mapping[str, torch.Tensor], classes: int) -> TextClassifier:
     """Returns the network of a Finetune stage that reads texts, with its trained weights, an adapter merged in."""
+    from w2s_ray.models.load import load_classifier
+
     settings = stage.settings
     assert isinstance(settings, Finetune)
     folder = locate(stage.execution.source, stage.execution.revision)
