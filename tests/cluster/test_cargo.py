@@ -41,6 +41,8 @@ def test_a_store_that_all_nodes_reach_goes_along(small: Sweep, store: str) -> No
 def test_a_file_of_this_machine_is_refused(small: Sweep) -> None:
     task = replace(small.task, source="./mine.csv")
     assert "'./mine.csv' is a file of this machine" in problems(replace(small, task=task))
+    task = replace(small.task, source="nowhere.csv")  # a table by its name, though there is none
+    assert "'nowhere.csv' is a file of this machine" in problems(replace(small, task=task))
 
 
 def test_a_file_with_many_tasks_travels_as_one_and_a_fault_of_all_is_said_once(small: Sweep) -> None:

@@ -18,6 +18,7 @@ from w2s_ray.bucket_uri import is_uri, normalised
 from w2s_ray.spec import Problem, SpecError, Sweep, yaml
 from w2s_ray.spec.problems import Place
 from w2s_ray.spec.several import Several
+from w2s_ray.tasks.table import is_table
 
 _SPEC = "sweep.yaml"
 _STOP_SECONDS = 45  # Ray kills a job that was asked to stop after 3 s; an orderly end takes up to 30
@@ -81,6 +82,6 @@ def problems_on_a_cluster(sweep: Sweep) -> Iterator[Problem]:
     named: dict[Place, str | None] = {("task", "source"): task.source, ("task", "test_source"): task.test_source}
     named.update({("models", name, "source"): model.source for name, model in sweep.models.items()})
     for place, source in named.items():
-        if source and source not in ASSETS and is_local(source) and not source.startswith("/"):
+        if source and source not in ASSETS and (is_local(source) or is_table(source)) and not source.startswith("/"):
             mend = "put it where every node mounts it and name it by its absolute path"
             yield Problem(place, f"{source!r} is a file of this machine", mend)
