@@ -13,7 +13,11 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 from ray.train import WorkerGroupError
-from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
+from ray.train.v2._internal.exceptions import (
+    WorkerGroupStartupFailedError,
+    WorkerGroupStartupTimeoutError,
+    WorkerHealthCheckFailedError,
+)
 
 from w2s_ray.stages.attempts import (
     MOST_DEATHS,
@@ -50,6 +54,8 @@ def tries(attempts: Attempts, error: Exception, most: int = 50, checkpoint: str 
         (NodeLostError(had_begun=True), "lost"),
         (TrainingMovedError("notice"), "moved"),
         (PeerLost("connection closed"), "died"),
+        (WorkerGroupStartupFailedError("a worker failed to initialize"), "died"),
+        (WorkerGroupStartupTimeoutError(2), "lost"),
         (DIED, "died"),
         (FULL, "store"),
         (OutOfMemoryError("killed by the memory monitor"), "failed"),

@@ -1,6 +1,7 @@
 """One broker, real Ray tasks: nothing is trained twice, and a failure reaches those who asked and nobody else."""
 
 import json
+import re
 import time
 from collections import Counter
 from contextlib import suppress
@@ -14,6 +15,8 @@ import pytest
 from w2s_ray.methods import Experiment, Parts, stages_of
 from w2s_ray.spec import Model, Resources, Sweep, Training, replace
 from w2s_ray.stages.broker import start_broker
+from w2s_ray.stages.errors import StoreUnavailableError
+from w2s_ray.stages.run import run_once, run_warm
 from w2s_ray.stages.stage import Stage, walk
 from w2s_ray.stages.store import Store
 
@@ -174,6 +177,29 @@ def test_a_failure_that_lasts_ends_after_its_retries_with_its_traceback(ray: Any
         ray.get(start_broker(store, small.name).produce.remote(stage, 0))
     assert [line["again"] for line in failures(store, small)] == [True, False]
     assert all("in loop" in line["traceback"] for line in failures(store, small))
+
+
+def test_rows_that_ray_brings_in_another_order_are_handed_on_in_theirs(ray: Any, small: Sweep) -> None:
+    broker, address = start_broker(Store(small.store), small.name), student(small).address
+    rows = [{"step": 2 * number + 2} for number in range(4)]
+
+    def known(after: int = 0) -> list[int]:
+        return [row["step"] for row in ray.get(broker.progress.remote(address, after))]
+
+    for number, seen in ((1, []), (0, [2, 4]), (3, [2, 4]), (2, [2, 4, 6, 8])):
+        ray.get(broker.note.remote(address, number, rows[number]))
+        assert known() == seen
+    assert known(after=4) == [6, 8]
+
+
+def test_a_process_that_had_a_gpu_makes_one_stage_and_another_goes_on(ray: Any, small: Sweep, tmp_path: Path) -> None:
+    def process(run: Any) -> str:
+        with pytest.raises(StoreUnavailableError) as caught:
+            ray.get(run.remote([student(small)], str(tmp_path / "no store"), small.name, None))
+        return str(re.findall(r"pid=(\d+)", str(caught.value))[-1])
+
+    assert process(run_once) != process(run_once)
+    assert process(run_warm) == process(run_warm)
 
 
 def test_a_process_that_is_killed_costs_no_retry(ray: Any, small: Sweep) -> None:

@@ -38,7 +38,8 @@ _LONGEST_TRACEBACK = 8000
 
 _WRAPPED = ("cause", "controller_failure", "health_check_failure")  # where Ray and Ray Train keep the error itself
 
-_NO_PLACE = "WorkerGroupStartupTimeoutError"  # of Ray Train, which has no public name for it: another took the places
+# Of Ray Train, which has no public names for them: no place was free in a minute, and a worker died as it started.
+_NO_PLACE, _STILLBORN = "WorkerGroupStartupTimeoutError", "WorkerGroupStartupFailedError"
 
 _ASKED_FOR = (TrainingStopped, TaskCancelledError, KeyboardInterrupt)
 _SAME_AGAIN = (DeviceOutOfMemory, ValueError, TypeError, LookupError, ImportError, AssertionError, AttributeError)
@@ -98,7 +99,7 @@ def verdict_on(error: BaseException) -> Verdict:
         return "lost"
     if type(error).__name__ == _NO_PLACE:
         return "lost"
-    if isinstance(error, WorkerCrashedError | RayActorError | PeerLost):
+    if _is_death(error):
         return "died"
     return "final" if isinstance(error, _ASKED_FOR + _SAME_AGAIN) else "failed"
 
@@ -111,12 +112,16 @@ def explained(error: Exception, label: str) -> Exception:
             f"{label}: the machine ran out of memory; lower micro_batch (results do not depend on it) or "
             "search.parallelism, or give the stage more cpus so that fewer run beside it"
         )
-    if isinstance(inner, WorkerCrashedError | RayActorError | PeerLost):
+    if _is_death(inner):
         return StageDiedError(
             f"{label}: its process died {MOST_DEATHS + 1} times without getting further. If nobody killed it, memory "
             "may be short: lower micro_batch or search.parallelism"
         )
     return error
+
+
+def _is_death(error: BaseException) -> bool:
+    return isinstance(error, WorkerCrashedError | RayActorError | PeerLost) or type(error).__name__ == _STILLBORN
 
 
 def innermost(error: BaseException) -> BaseException:

@@ -11,6 +11,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import count, takewhile
 from typing import Any, TypeVar
 
 import ray
@@ -28,7 +29,7 @@ from w2s_ray.stages.errors import MissingStageError, cause_of
 from w2s_ray.stages.nodes import NodeLostError, Places
 from w2s_ray.stages.open import open_store
 from w2s_ray.stages.room import place_of, room, width_for
-from w2s_ray.stages.run import run_stages
+from w2s_ray.stages.run import run_once, run_warm
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, Stage, walk
 from w2s_ray.stages.store import Store
 
@@ -62,7 +63,7 @@ class Broker:
         self._stops: dict[str, asyncio.Event] = {}  # of those tasks: whether they are to save and end, or are over
         self._places = Places(self._ask_to_stop)
         self._wanted: dict[str, set[int]] = defaultdict(set)  # the trials that wait for a stage
-        self._progress: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)  # rows by step
+        self._progress: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)  # rows by number
         self._judged: set[int] = set()  # open trials that hand in their outcome
         self._turns = asyncio.Condition()  # told whenever a trial was added to them, or has ended
         self._draining = False
@@ -210,7 +211,8 @@ class Broker:
         resources = batch[0].execution.resources
         # The workers of a group bring their resources; the task that leads them takes none.
         place = place_of(resources) if resources.workers == 1 else {"num_cpus": 0}
-        task = run_stages.options(**place, name=batch[0].execution.label)
+        run = run_once if place.get("num_gpus") else run_warm
+        task = run.options(**place, name=batch[0].execution.label)
         return task.remote(batch, self._store.uri, self._made_by, ray.get_runtime_context().current_actor)
 
     async def begun(self, address: str, node: str) -> None:
@@ -228,16 +230,21 @@ class Broker:
         if address in self._stops:
             await self._stops[address].wait()
 
-    async def note(self, address: str, row: dict[str, Any]) -> None:
-        """Takes a row of a running stage's learning curve; a training that goes on tells them all again."""
-        self._progress[address].setdefault(int(row["step"]), row)
+    async def note(self, address: str, number: int, row: dict[str, Any]) -> None:
+        """Takes row `number` of a running stage's learning curve; a training that goes on tells them all again."""
+        self._progress[address].setdefault(number, row)
 
     async def progress(self, address: str, after: int) -> list[dict[str, Any]]:
-        """Returns the rows of a stage's learning curve that are known by now, from the steps beyond `after`."""
+        """Returns the rows of a stage's learning curve that are known by now, from the steps beyond `after`.
+
+        Up to the first that is still on its way: Ray keeps no order among calls of this actor, and who has seen a row
+        never asks for those before it again.
+        """
         # Asked again and again while the stage is made, and a look into a bucket is a request.
         stored = None if address in self._pending else self._store.read(address)
         try:
-            rows = stored.curve() if stored else [row for _, row in sorted(self._progress[address].items())]
+            told = self._progress[address]
+            rows = stored.curve() if stored else [told[number] for number in takewhile(told.__contains__, count())]
         except MissingStageError:
             rows = []  # found damaged and put aside; whoever wants the stage asks for it again
         return [row for row in rows if row["step"] > after]

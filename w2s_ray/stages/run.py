@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 _TRAIN = "train"  # Ray Train's folder in that of a stage's work
 
 
-@ray.remote(max_retries=0, max_calls=0)  # type: ignore[untyped-decorator]
 def run_stages(batch: list[Stage], root: str, made_by: str, broker: Any) -> float:
     """Runs stages that are made in one go, most often one; returns the seconds that this took, without waiting.
 
@@ -55,6 +55,14 @@ def run_stages(batch: list[Stage], root: str, made_by: str, broker: Any) -> floa
     """
     with redacted_errors():
         return _run(batch, open_store(root), made_by, broker)
+
+
+run_warm = ray.remote(max_retries=0, max_calls=0)(run_stages)
+"""`run_stages` in a process that makes other stages too: its imports and models are there already."""
+
+run_once = ray.remote(max_retries=0, max_calls=1)(run_stages)
+"""`run_stages` in a process of its own, for stages on a GPU: CUDA keeps a process on the device that it saw first,
+though Ray may have given it to another since, and torch keeps its memory."""
 
 
 def _run(batch: list[Stage], store: Store, made_by: str, broker: Any) -> float:
@@ -205,9 +213,9 @@ def _fit(stage: Stage, store: Store, publish: Callable[["Trained"], None], broke
     )
     # Ray Train would start a group on leaving nodes anew by itself, with the same workers; the broker looks how many.
     os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"
-    # A group that could be narrower does not wait for a place that another took; the broker looks for room again.
-    patience = 0 if resources.is_elastic else -1
-    failures = FailureConfig(max_preemption_failures=0, controller_failure_limit=patience)
+    # Nor does it try again when no place was found in a minute, or a worker died as it started: the broker does, which
+    # knows how often, says so, and looks for room anew where the group may be narrower.
+    failures = FailureConfig(max_preemption_failures=0, controller_failure_limit=0)
     storage = str(store.work(stage.address))
     run_config = RunConfig(name=_TRAIN, storage_path=storage, failure_config=failures) if several else None
     loop = _loop(stage, store, publish, broker)
@@ -248,10 +256,11 @@ def _loop(stage: Stage, store: Store, publish: Callable[["Trained"], None], brok
         worker = Worker(context.get_world_rank(), context.get_world_size(), _device(stage))
         broker.joined.remote(stage.address, ray.get_runtime_context().get_node_id())
         usage = Usage(store.work(stage.address) / USAGE, worker.device)
+        numbers = count()
 
         def report(row: dict[str, Any]) -> None:
             if worker.rank == 0:
-                broker.note.remote(stage.address, row)
+                broker.note.remote(stage.address, next(numbers), row)
                 usage.look_if_due()
 
         with redacted_errors(), store_errors(store.root, doing):
