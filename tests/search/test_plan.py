@@ -140,6 +140,19 @@ def test_weights_and_checkpoints_of_full_finetuning_are_in_the_forecast(sweep: S
     assert plan.bytes > heads.bytes + plan.with_sharing * weights
 
 
+def test_what_does_not_store_a_whole_model_is_not_forecast_as_one(sweep: Sweep, store: Store) -> None:
+    def size(train: str, **options: int) -> int:
+        models = {name: {**model.model_dump(), "train": train, **options} for name, model in sweep.models.items()}
+        plan = make_plan(with_trials(sweep, 2, models=models, methods={"naive": {}}, space={}), store)
+        assert plan.bytes is not None
+        return plan.bytes
+
+    whole = size("full")
+    assert size("logistic") < 0.1 * whole
+    assert size("logistic") < size("knn") < 0.1 * whole
+    assert size("lora", lora_rank=4) < size("lora", lora_rank=8) < 0.5 * whole
+
+
 def test_a_plan_that_does_not_fit_on_the_disk_says_so(sweep: Sweep, store: Store) -> None:
     plan = replace(make_plan(sweep, store), bytes=5_000_000, free=4_000_000)
     assert "warning    the rest may take 5.0 MB of disk, and 4.0 MB are free" in plan.to_text()

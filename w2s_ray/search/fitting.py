@@ -24,9 +24,9 @@ def with_absolute_paths(sweep: Sweep) -> Sweep:
 def asked(sweep: Sweep) -> dict[str, Resources]:
     """Returns what one stage of each place in the spec asks for."""
     plan = sweep.resources
-    asked = {"default": plan.default} if set(sweep.models) - set(plan.models) else {}
-    asked["features"] = replace(plan.features, workers=1)  # nothing of them is divided
-    return asked | {f"models.{name}": wanted for name, wanted in plan.models.items()}
+    wanted = {"default": plan.default} if set(sweep.models) - set(plan.models) else {}
+    wanted["features"] = replace(plan.features, workers=1)  # nothing of them is divided
+    return wanted | {f"models.{name}": of_one for name, of_one in plan.models.items()}
 
 
 def fitted_to_this_machine(sweep: Sweep) -> Sweep:

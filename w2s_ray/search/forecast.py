@@ -12,13 +12,15 @@ from pathlib import Path
 
 from w2s_ray.assets import dimensions_of
 from w2s_ray.spec import Sweep
+from w2s_ray.spec.model import AT_ONCE, FROZEN
 from w2s_ray.stages.record import StageRecord
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, Hint, LoadExamples, Stage
 
 _FLOAT = 4  # bytes
 _TEXT, _PREDICTION = 250, 60  # bytes of a row of examples (a few sentences) and of predictions
 _STAGE = 6000  # bytes of record, curve and file headers
-_CHECKPOINT = 3  # times the weights
+_MOMENTS = 3  # times the weights that are trained: these and two moments
+_ADAPTED = 23  # widths that the linear maps of a layer take in and give out: four of attention, three of a gated MLP
 
 
 def seconds_of(to_run: Sequence[Stage], measured_by: Iterable[StageRecord]) -> float | None:
@@ -39,9 +41,9 @@ def bytes_of(to_run: Sequence[Stage], sweep: Sweep) -> int | None:
     sizes = [_size(stage, rows_of(sweep)) for stage in to_run]
     if any(size is None for size in sizes):
         return None
-    weights = sorted((_weights(stage) or 0 for stage in to_run), reverse=True)
-    at_one_time = weights[: sweep.search.parallelism * len(sweep.seeds)]
-    return sum(size or 0 for size in sizes) + _CHECKPOINT * sum(at_one_time)
+    checkpoints = sorted(map(_checkpoint, to_run), reverse=True)
+    at_one_time = checkpoints[: sweep.search.parallelism * len(sweep.seeds)]
+    return sum(size or 0 for size in sizes) + sum(at_one_time)
 
 
 def free_bytes(root: Path) -> int:
@@ -61,16 +63,34 @@ def _size(stage: Stage, rows: int) -> int | None:
     if isinstance(stage.settings, ExtractFeatures):
         dimensions = dimensions_of(stage.execution.source, stage.execution.revision)
         return None if dimensions is None else _STAGE + rows * dimensions.width * _FLOAT
-    weights = _weights(stage)
+    weights = _weights(stage, rows)
     return None if weights is None else _STAGE + rows * _PREDICTION + weights
 
 
-def _weights(stage: Stage) -> int | None:
-    """Returns the bytes of a finetuned model's weights; 0 for other stages."""
-    if not isinstance(stage.settings, Finetune):
+def _weights(stage: Stage, rows: int) -> int | None:
+    """Returns the bytes of what a finetuned model stores of itself; 0 for other stages."""
+    settings = stage.settings
+    if not isinstance(settings, Finetune):
         return 0
     dimensions = dimensions_of(stage.execution.source, stage.execution.revision)
     if dimensions is None:
         return None
-    is_head = stage.settings.train == "head"
-    return _FLOAT * (4 * dimensions.width if is_head else dimensions.parameters_at(stage.settings.model.depth))
+    if settings.train == "knn":
+        return _FLOAT * rows * (settings.features or dimensions.width)
+    if settings.train in FROZEN:
+        return _FLOAT * 4 * dimensions.width
+    if settings.train == "lora":
+        return _FLOAT * settings.lora_rank * _ADAPTED * dimensions.width * dimensions.layers_at(settings.model.depth)
+    return _FLOAT * dimensions.parameters_at(settings.model.depth)
+
+
+def _checkpoint(stage: Stage) -> int:
+    """Returns the bytes of a training's checkpoint; that of an adapter holds the frozen network too."""
+    settings = stage.settings
+    if not isinstance(settings, Finetune) or settings.train in AT_ONCE:
+        return 0
+    dimensions = dimensions_of(stage.execution.source, stage.execution.revision)
+    if dimensions is None:
+        return 0
+    frozen = _FLOAT * dimensions.parameters_at(settings.model.depth) if settings.train == "lora" else 0
+    return frozen + _MOMENTS * (_weights(stage, 0) or 0)
