@@ -10,6 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from w2s_ray.search.progress import Progress
+from w2s_ray.search.session import RayStartError, ray_session
+
 _HOLDER = """
 import ctypes
 from w2s_ray.search.watch import limited
@@ -45,7 +48,7 @@ def test_a_driver_whose_raylet_dies_while_it_starts_says_at_once_what_died_and_h
     assert "did not start" not in said  # as Ray says it after half a minute
 
 
-@pytest.mark.parametrize(("limits", "words"), [((1000, 20), "Carry on with: w2s resume it"), ((20, 1000), "Timeout")])
+@pytest.mark.parametrize(("limits", "words"), [((1000, 28), "Carry on with: w2s resume it"), ((28, 1000), "Timeout")])
 def test_a_driver_whose_raylet_stands_still_while_it_starts_gives_up(limits: tuple[int, int], words: str) -> None:
     code, out, said = _hit("suspend", limits)
     assert (code, out) == (1, ""), said
@@ -55,12 +58,13 @@ def test_a_driver_whose_raylet_stands_still_while_it_starts_gives_up(limits: tup
 
 _AFTER_ANOTHER = """
 import os, subprocess, time
-from w2s_ray.search.watch import watched
+from w2s_ray.search import watch
 
+watch._LOOK_AT_START_SECONDS, watch._RAYS_OWN_SECONDS = 0.01, 0.1
 old = subprocess.Popen(["./raylet", "60"])
 old.kill()
 time.sleep(0.2)
-with watched(lambda why: os._exit(1)):
+with watch.watched(lambda why: os._exit(1)):
     time.sleep(1)
 """
 
@@ -70,14 +74,18 @@ def test_a_raylet_that_ended_before_is_not_taken_for_the_one_that_starts(tmp_pat
     subprocess.run([sys.executable, "-c", _AFTER_ANOTHER], timeout=60, check=True, cwd=tmp_path)
 
 
+def test_the_address_of_a_client_outside_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
+    with pytest.raises(RayStartError, match="w2s submit"), ray_session(Progress(), "w2s resume it"):
+        pass
+
+
 def _hit(act: str, limits: tuple[int, int]) -> tuple[int, str, str]:
     """Does that to the raylet as soon as a driver has started it; returns the driver's end and what it said."""
     command = [sys.executable, "-c", _DRIVER.format(limits=limits)]
     driver = psutil.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        raylet = _raylet_of(driver)
-        time.sleep(0.5)  # in which the driver sees it, and Ray waits for it
-        getattr(raylet, act)()
+        getattr(_raylet_of(driver), act)()
         out, said = driver.communicate(timeout=60)
     finally:
         with suppress(psutil.NoSuchProcess):

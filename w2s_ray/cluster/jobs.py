@@ -291,7 +291,7 @@ def _ended(client: "JobSubmissionClient", job_id: str, patience: float) -> Job:
             return job
         time.sleep(_POLL_SECONDS)
     raise ClusterError(
-        f"job {job_id} has not ended after {patience:.0f} s; what it said so far: "
+        f"job {job_id} has not ended after {patience:.0f} s and is stopped; what it said: "
         f"RAY_AUTH_MODE=token ray job logs {job_id} {_there(client)}"
     )
 

@@ -29,7 +29,7 @@ _PROCESSES, _FEW_PROCESSES = 1000, 4000
 _SCRATCH, _LITTLE_SCRATCH = 200 * 10**6, 2 * 10**9  # bytes for Ray's logs, sockets and spilled objects
 _PIDS_MAX = ("/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max")
 _SHARED_MEMORY = "/dev/shm"
-_GPU_SECONDS = 40
+_GPU_SECONDS = 30  # less than a check may take, by what the import of Ray before it takes on a busy machine
 # In a process of its own: a device that hangs can then be left alone, and CUDA is not opened in a worker that stays.
 _COUNT_GPUS = """
 import torch

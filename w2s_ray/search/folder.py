@@ -103,7 +103,12 @@ def interrupted(record: SweepRecord) -> SweepRecord:
 
 def as_it_runs(record: SweepRecord) -> SweepRecord:
     """Returns a record as people should see it: after a driver that was killed no trial is called running."""
-    return record if holder(record.store, record.sweep.name) else interrupted(record)
+    if all(trial.state != RUNNING for trial in record.trials):
+        return record
+    try:
+        return record if holder(record.store, record.sweep.name) else interrupted(record)
+    except OSError:  # of a store that one may only read, or whose disk has no locks
+        return record
 
 
 def read_record(store: Store, sweep: Sweep, names: Sequence[str]) -> SweepRecord:

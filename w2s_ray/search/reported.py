@@ -1,6 +1,5 @@
 """A sweep's report. What it finds missing or damaged in the store is made again first."""
 
-import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,9 +22,10 @@ _TRIES = 3  # to write a report that finds the same stage damaged again and agai
 
 def reported(parts: Parts, record: SweepRecord, progress: Progress, leaving: Leaving) -> Path:
     """Writes the report and returns its folder. What it finds missing or damaged is made again, a few times at most."""
-    folder, lost = record.store.sweep_folder(record.sweep.name) / "report", Counter[str]()
+    folder = record.store.sweep_folder(record.sweep.name) / "report"
+    lost, damaged = Counter[str](), set[str]()
     while True:
-        _make_missing(parts, record, progress, leaving, set(lost))
+        _make_missing(parts, record, progress, leaving, set(lost) | damaged)
         try:
             with store_errors(record.store.root, "writing the report"):
                 return write_report(record, folder)
@@ -33,16 +33,23 @@ def reported(parts: Parts, record: SweepRecord, progress: Progress, leaving: Lea
             lost[error.address] += 1
             if lost[error.address] == _TRIES:
                 raise
-            _look_into_all(record)
+            damaged |= _damaged(record)
 
 
-def _look_into_all(record: SweepRecord) -> None:
-    """Has what the report reads put aside where it is damaged: seldom is only one file, and all are made in one go."""
-    for stored in record.store.read_all(record.wanted()).values():
+def _damaged(record: SweepRecord) -> set[str]:
+    """Returns the stages whose files for the report are damaged, and puts them aside.
+
+    Where one file is, usually others are, and so all are made again at once.
+    """
+    found = set()
+    for address, stored in record.store.read_all(record.wanted()).items():
         for name in (PREDICTIONS, CURVE):
-            with contextlib.suppress(MissingStageError):
-                if stored and name in stored.record.files:
+            if stored and name in stored.record.files:
+                try:
                     stored.file(name)
+                except MissingStageError:
+                    found.add(address)
+    return found
 
 
 def _make_missing(parts: Parts, record: SweepRecord, progress: Progress, leaving: Leaving, lost: set[str]) -> None:

@@ -14,6 +14,7 @@ from w2s_ray.machine import OBJECT_STORE
 from w2s_ray.search.progress import Progress
 from w2s_ray.search.signals import signals_kept
 from w2s_ray.search.watch import limited, watched
+from w2s_ray.secrets import redacted
 
 _LIMIT_SECONDS = 170.0  # for starting Ray, and for ending it: the last resort, where the watch cannot run
 
@@ -42,6 +43,11 @@ def ray_session(progress: Progress, again: str) -> Iterator[Any]:
         import ray
 
         address = os.environ.get("RAY_ADDRESS")
+        if address and "://" in address:
+            raise RayStartError(
+                f"RAY_ADDRESS is {redacted(address)}, of a client outside; a driver runs on the cluster itself, by "
+                "`w2s submit SPEC --address http://HEAD:8265`, or with RAY_ADDRESS=HEAD:6379 on one of its nodes"
+            )
         local = {} if address else {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
         try:
             with watched(on_loss):
@@ -57,7 +63,7 @@ def _init(ray: Any, address: str, options: dict[str, Any]) -> None:
         with signals_kept(), limited(_LIMIT_SECONDS):
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except SystemExit as error:  # while it starts, Ray answers SIGTERM itself, with an exit
-        signal.raise_signal(signal.SIGTERM)  # to who listens for it: the time for leaving begins
+        signal.raise_signal(signal.SIGTERM)  # to whoever listens for it: the time for leaving begins
         raise KeyboardInterrupt from error
     except Exception as error:  # Ray raises anything here, plain Exception too
         raise RayStartError(f"Ray did not start: {error}") from error

@@ -21,7 +21,9 @@ import psutil
 
 _LOOK_SECONDS = 1.0
 _LOOK_AT_START_SECONDS = 0.2  # the shorter, the surer a process was seen before it is gone
+_RAYS_OWN_SECONDS = 3.0  # in which Ray says why its gcs_server did not start, with the end of its log
 _START_SECONDS = 150.0  # on a machine that is very busy; Ray itself gives up on each part of it after 30, as a rule
+_LOGS = "session_latest/logs in /tmp/ray, or where RAY_TMPDIR says"
 _SERVERS = ("gcs_server", "raylet")  # without which no Ray starts
 _PATIENCE_SECONDS = 45.0  # a cluster's head may be restarted; Ray's core waits for 60
 
@@ -29,7 +31,7 @@ _PATIENCE_SECONDS = 45.0  # a cluster's head may be restarted; Ray's core waits 
 @contextmanager
 def watched(on_loss: Callable[[str], None]) -> Iterator[None]:
     """Calls `on_loss` with what is gone, from a thread, if Ray ends while the block starts it and uses it."""
-    over, others = threading.Event(), frozenset(psutil.Process().children())  # such as those of a Ray before
+    over, others = threading.Event(), frozenset(_children())  # such as those of a Ray before
 
     def watch() -> None:
         node, lost = _started(over, others)
@@ -58,13 +60,13 @@ def _started(over: threading.Event, others: frozenset[psutil.Process]) -> tuple[
         node = getattr(worker, "_global_node", None)
         if node is not None:
             return node, None
-        new = {child: _name(child) for child in psutil.Process().children() if child not in others}
+        new = {child: _name(child) for child in _children() if child not in others}
         servers |= {child: name for child, name in new.items() if name in _SERVERS}
         dead = [name for child, name in servers.items() if not _lives(child)]
         if dead:
-            return None, _ended(dead[0])
+            return None, None if over.wait(_RAYS_OWN_SECONDS) else f"{_ended(dead[0])} Ray's logs: {_LOGS}."
         if time.monotonic() - began > _START_SECONDS:
-            return None, "Ray did not start, and did not say why"
+            return None, f"Ray did not start within {_START_SECONDS:.0f} s; its logs: {_LOGS}."
     return None, None
 
 
@@ -88,18 +90,28 @@ def _ended(name: str) -> str:
 
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """Ends this process with exit code 1 where the block takes longer, and shows on standard error where it was."""
-    faulthandler.dump_traceback_later(seconds, exit=True, file=2)
+    """Ends this process with exit code 1 where the block takes longer, and shows on standard error where it was.
+
+    A `faulthandler.dump_traceback_later` of the caller's own is cancelled: there is one in a process.
+    """
     try:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=2)
         yield
     finally:
         faulthandler.cancel_dump_traceback_later()
 
 
+def _children() -> list[psutil.Process]:
+    try:
+        return list(psutil.Process().children())
+    except psutil.Error:  # where /proc hides what others run; the limit is left then
+        return []
+
+
 def _name(process: psutil.Process) -> str:
     try:
         return str(process.name())
-    except psutil.NoSuchProcess:
+    except psutil.Error:
         return ""
 
 
@@ -108,6 +120,8 @@ def _lives(process: psutil.Process) -> bool:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+    except psutil.Error:
+        return True
 
 
 def _answers(address: str) -> bool:

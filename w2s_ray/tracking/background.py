@@ -109,7 +109,7 @@ class BackgroundTracker:
         if not self._warned:
             self._warned = True
             _log.warning(
-                "%s. The sweep loses nothing: while it runs it tries again, and `w2s track %s` projects it later.",
+                "%s. The sweep loses nothing: it tries again while it runs, and `w2s track %s` projects it later.",
                 trouble,
                 self._sweep,
             )
