@@ -104,6 +104,14 @@ def test_what_no_node_type_has_is_refused_with_its_name() -> None:
         simulate(work(Job("big", {"cpu": 1}, {"GPU": 1}), trials=(("big",),)), cluster())
 
 
+@pytest.mark.parametrize(("demand", "processes"), [({"CPU": 1.0}, 1), ({"CPU": 1.0, "GPU": 1.0}, 3)])
+def test_a_process_that_had_a_gpu_makes_no_second_stage(demand: dict[str, float], processes: int) -> None:
+    node = NodeType(cpus=1, gpus=1, accelerator="A100", tflops_per_gpu=300, min=1)
+    jobs = [Job(key, {"node": 10}, demand, needs) for key, needs in (("a", ()), ("b", ("a",)), ("c", ("b",)))]
+    made = simulate(work(*jobs, trials=(("c",),)), Cluster(nodes={"node": node}, **QUICK | {"process_seconds": 7}))
+    assert made.seconds == 3 * 10 + processes * 7
+
+
 def test_each_job_runs_where_its_accelerator_and_custom_resources_are() -> None:
     big = NodeType(cpus=8, gpus=1, accelerator="A100", tflops_per_gpu=300, custom={"big": 1}, memory=100, price=4)
     kinds = {"big": big, "cheap": NodeType(cpus=8, custom={"cheap": 1}, price=1)}

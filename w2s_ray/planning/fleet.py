@@ -28,7 +28,7 @@ class Node:
     gone: float | None = None
     idle_since: float = 0.0
     running: set[str] = field(default_factory=set)
-    processes: int = 0  # worker processes that have run a stage and stay warm
+    processes: int = 0  # worker processes that have run a stage, and stay warm for others without a GPU
     busy: Counter[str] = field(default_factory=Counter)  # resource to its seconds in use
 
     def is_up(self, now: float) -> bool:

@@ -187,7 +187,8 @@ class _Simulation:
 
     def start(self, job: Job, nodes: list[Node]) -> None:
         self.unused = 0
-        is_new = any(len(node.running) > node.processes for node in nodes)
+        # With a GPU it always is: such a process makes no second stage.
+        is_new = bool(job.demand.get("GPU")) or any(len(node.running) > node.processes for node in nodes)
         for node in nodes:
             node.processes = max(node.processes, len(node.running))
         duration = max(job.seconds[node.kind] for node in nodes)

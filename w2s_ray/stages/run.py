@@ -1,7 +1,8 @@
 """The Ray task that runs stages: reads what it needs from the store, works in a draft, publishes.
 
 A finetuning stage runs inside Ray Train. One worker: Train's local mode in this very process, which Ray keeps warm, so
-that a small training costs no process start (a worker group costs 20 s each time). Several: a worker group with DDP.
+that a small training costs no process start (on a GPU each has one of its own; a worker group costs 20 s each time).
+Several: a worker group with DDP.
 Killed anywhere, the task is started again by the broker and goes on from the stage's last checkpoint.
 """
 
