@@ -1,5 +1,6 @@
 """One broker, real Ray tasks: nothing is trained twice, and a failure reaches those who asked and nobody else."""
 
+import dataclasses
 import json
 import re
 import time
@@ -177,6 +178,22 @@ def test_a_failure_that_lasts_ends_after_its_retries_with_its_traceback(ray: Any
         ray.get(start_broker(store, small.name).produce.remote(stage, 0))
     assert [line["again"] for line in failures(store, small)] == [True, False]
     assert all("in loop" in line["traceback"] for line in failures(store, small))
+
+
+def test_a_stage_that_waits_for_a_place_is_shown_after_those_that_run_and_told_apart(ray: Any, small: Sweep) -> None:
+    store, broker = Store(small.store), start_broker(Store(small.store), small.name)
+    runs = student(small, epochs=10_000)
+    asked = dataclasses.replace(runs.execution, label="a student too large", resources=Resources(cpus=4096))
+    waits = dataclasses.replace(student(small, seed=1), execution=asked)
+    ray.get(broker.produce.remote(Parts(small).examples, 0))
+    requests = [broker.produce.remote(stage, 1) for stage in (waits, runs)]
+    wait_for(lambda: ray.get(broker.progress.remote(runs.address, 0)))
+    assert ray.get(broker.running.remote()) == [runs.execution.label, "a student too large (waits)"]
+    ray.get(broker.release.remote(1))
+    for request in requests:
+        with pytest.raises(Exception, match=r"cancel|Cancel|Interrupt"):
+            ray.get(request)
+    assert not store.has(waits.address)
 
 
 def test_rows_that_ray_brings_in_another_order_are_handed_on_in_theirs(ray: Any, small: Sweep) -> None:

@@ -301,8 +301,11 @@ class Broker:
             self._turns.notify_all()
 
     async def running(self) -> list[str]:
-        """Returns the labels of the stages that run or wait for a place, and why some have to wait."""
-        labels = sorted(_shown(stage) for stage, _ in self._tasks.values())
+        """Returns the labels of the stages that run, then of those that wait for their turn, and why some have to."""
+        stages = [stage for stage, _ in self._tasks.values()]
+        works = {one.address for one in stages if self._places.works(one.address, one.execution.resources.workers)}
+        ordered = sorted((stage.address not in works, _shown(stage)) for stage in stages)
+        labels = [f"{label} (waits)" if waits else label for waits, label in ordered]
         return labels + [f"paused ({reason})" for reason in sorted(set(self._waiting.values()))]
 
 

@@ -102,6 +102,11 @@ class Places:
         if address in self._tries:
             self._tries[address].node = node
 
+    def works(self, address: str, workers: int) -> bool:
+        """Whether the task of a stage has found its place, or all `workers` of a group theirs."""
+        one = self._tries.get(address)
+        return one is not None and one.node is not None and (workers == 1 or len(one.workers) >= workers)
+
     def joined(self, address: str, node: str) -> None:
         """Takes the news where one of its workers works. Ray Train sees itself whether that dies."""
         if address in self._tries:
