@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import re
+import subprocess
+import sys
 import time
 from collections import Counter
 from contextlib import suppress
@@ -14,7 +16,7 @@ import psutil
 import pytest
 
 from w2s_ray.methods import Experiment, Parts, stages_of
-from w2s_ray.spec import Model, Resources, Sweep, Training, replace
+from w2s_ray.spec import Model, Resources, Sweep, Training, replace, yaml
 from w2s_ray.stages.broker import start_broker
 from w2s_ray.stages.errors import StoreUnavailableError
 from w2s_ray.stages.run import run_once, run_warm
@@ -120,6 +122,48 @@ def test_two_workers_of_ray_train_give_the_student_that_one_gives(ray: Any, smal
         of_workers.append(store.get(stage.address).predictions())
     assert of_workers[0].ids.tolist() == of_workers[1].ids.tolist()
     np.testing.assert_allclose(of_workers[0].probabilities, of_workers[1].probabilities, atol=1e-4)
+
+
+_WAITS_FOR_TWO = """
+import os, sys, time
+
+os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = "2"
+import ray
+from w2s_ray.methods import Parts
+from w2s_ray.spec import yaml
+from w2s_ray.stages.broker import start_broker
+from w2s_ray.stages.store import Store
+
+sweep = yaml.load(sys.argv[1])
+ray.init("local", num_cpus=2, include_dashboard=False, object_store_memory=100 * 2**20)
+broker = start_broker(Store(sweep.store), sweep.name)
+ray.get(broker.produce.remote(Parts(sweep).examples, 0))
+
+@ray.remote(num_cpus=1)
+class Holder:
+    def here(self):
+        return True
+
+holder = Holder.remote()
+ray.get(holder.here.remote())
+done = broker.produce.remote(Parts(sweep).baseline("minilm-1", "student", 0, "ceiling"), 0)
+while not any("WorkerGroupStartupTimeout" in label for label in ray.get(broker.running.remote())):
+    assert not ray.wait([done], timeout=0.1)[0], "it did not wait"
+ray.kill(holder)
+ray.get(done)
+"""
+
+
+@pytest.mark.slow
+def test_a_group_that_finds_no_place_looks_again_and_that_is_no_failure(small: Sweep, tmp_path: Path) -> None:
+    full = replace(small.models["minilm-1"], train="full", baseline=Training(lr=5e-5, epochs=1, eval_every=3))
+    resources = {"default": Resources(workers=2, cpus=1, retries=0)}
+    sweep = replace(small, models={**small.models, "minilm-1": full}, resources=resources)
+    (tmp_path / "sweep.yaml").write_text(yaml.dump(sweep), encoding="utf-8")
+    subprocess.run([sys.executable, "-c", _WAITS_FOR_TWO, str(tmp_path / "sweep.yaml")], check=True, timeout=300)
+    store = Store(sweep.store)
+    assert store.has(Parts(sweep).baseline("minilm-1", "student", 0, "ceiling").address)
+    assert failures(store, sweep) == []
 
 
 def failures(store: Store, sweep: Sweep) -> list[dict[str, Any]]:

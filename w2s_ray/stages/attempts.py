@@ -97,11 +97,16 @@ def verdict_on(error: BaseException) -> Verdict:
         return "moved"
     if isinstance(error, NodeDiedError | LocalRayletDiedError | NodeLostError) or getattr(error, "preempted", False):
         return "lost"
-    if type(error).__name__ == _NO_PLACE:
+    if found_no_place(error):
         return "lost"
     if _is_death(error):
         return "died"
     return "final" if isinstance(error, _ASKED_FOR + _SAME_AGAIN) else "failed"
+
+
+def found_no_place(error: BaseException) -> bool:
+    """Whether a worker group waited for its places for so long that it is to look for them anew: no failure at all."""
+    return type(innermost(error)).__name__ == _NO_PLACE
 
 
 def explained(error: Exception, label: str) -> Exception:

@@ -21,7 +21,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from w2s_ray.redacting import redact_output
 from w2s_ray.spec import replace as changed
 from w2s_ray.spec.resources import NodeKinds
-from w2s_ray.stages.attempts import Attempts, explained, innermost, reason_of
+from w2s_ray.stages.attempts import Attempts, explained, found_no_place, innermost, reason_of
 from w2s_ray.stages.claim import drop_unclaimed
 from w2s_ray.stages.devices import with_gpus
 from w2s_ray.stages.diary import Diary
@@ -143,7 +143,7 @@ class Broker:
                 if self._is_given_up(stage) and not self._draining:
                     await asyncio.to_thread(drop_unclaimed, self._store, stage.address)
                 is_over = pause is None or self._draining or stage.address not in self._wanted
-                if not self._draining:  # then it was asked for
+                if not (self._draining or found_no_place(error)):  # the one was asked for, the other tried nothing
                     self._diary.failed(stage, error, again=not is_over)
                 if is_over:
                     meant = explained(error, stage.execution.label)
