@@ -228,9 +228,7 @@ def report(
     several = names[0] if len(names) == 1 and not found[0][1] else None
     if several and html is None and (open_ or not as_json):
         html = found[0][0][0].store.sweep_folder(several) / "report" / "report.html"
-    from w2s_ray.search.folder import as_it_runs
-
-    report_sweeps([as_it_runs(record) for records, _ in found for record in records], html, as_json, open_, several)
+    report_sweeps([record for records, _ in found for record in records], html, as_json, open_, several)
 
 
 @app.command(epilog="Example: w2s track quickstart")

@@ -22,8 +22,9 @@ from safetensors.numpy import save_file
 from tests.stages.test_broker import starts, student
 from w2s_ray.spec import Sweep, replace
 from w2s_ray.stages import integrity
+from w2s_ray.stages.again import read_or_make
 from w2s_ray.stages.artifacts import Predictions
-from w2s_ray.stages.broker import Broker, read_or_make, start_broker
+from w2s_ray.stages.broker import Broker, start_broker
 from w2s_ray.stages.errors import DamagedStageError, MissingStageError, StoreUnavailableError, cause_of, must_exist
 from w2s_ray.stages.integrity import forget_checked
 from w2s_ray.stages.record import StageRecord

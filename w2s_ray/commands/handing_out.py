@@ -15,7 +15,9 @@ def report_sweeps(
     """Reports sweeps, side by side if there are several; `name` is that of the file that holds them."""
     from w2s_ray.report import answers, print_report, write_everything, write_page
     from w2s_ray.report.across import across, print_across, reports_json
+    from w2s_ray.search.folder import as_it_runs
 
+    records = [as_it_runs(record) for record in records]
     if as_json and html is None and not is_opened:
         show(reports_json([answers(record) for record in records], name))
         return

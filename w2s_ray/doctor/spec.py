@@ -4,12 +4,12 @@ from pathlib import Path
 
 from w2s_ray.doctor.finding import Finding, advised, ok, problem, warning
 from w2s_ray.doctor.request import Request
-from w2s_ray.machine import resources_here, usable_cpus
-from w2s_ray.search.fitting import asked
+from w2s_ray.machine import resources_here
+from w2s_ray.search.fitting import asked, with_usable_cpus
 from w2s_ray.search.forecast import free_bytes
 from w2s_ray.search.node_types import Kind, kinds_in
 from w2s_ray.search.plan import Plan, make_plan
-from w2s_ray.spec import Resources, Sweep, replace
+from w2s_ray.spec import Resources
 from w2s_ray.spec.resources import amount_in_words, in_words, places_on
 from w2s_ray.stages.open import open_store
 from w2s_ray.units import in_bytes
@@ -34,7 +34,8 @@ def resources(request: Request) -> list[Finding]:
     """Whether some node, or node type, can hold each stage of the sweeps."""
     there = request.kinds if request.is_cluster else (Kind("this machine", resources_here(), 1),)
     kinds = [*there, *(kinds_in(request.cluster_file) if request.cluster_file else ())]
-    wanted = dict.fromkeys(item for sweep in request.sweeps for item in _asked(sweep, request.is_cluster).items())
+    sweeps = request.sweeps if request.is_cluster else map(with_usable_cpus, request.sweeps)  # as the driver does here
+    wanted = dict.fromkeys(item for sweep in sweeps for item in asked(sweep).items())
     if wanted and not kinds:
         return [problem("resources", "no node is known that could hold a stage", "mend what keeps the cluster from us")]
     add = "add a node type that can hold it, or name the file of those that may be added: --cluster FILE"
@@ -53,14 +54,6 @@ def _room(plans: list[Plan], free: int, root: Path) -> Finding:
         return problem("disk", says, mend)
     is_known = bool(plans) and None not in needed
     return ok("disk", says) if is_known or free >= _LITTLE else warning("disk", says, mend)
-
-
-def _asked(sweep: Sweep, is_cluster: bool) -> dict[str, Resources]:
-    """Returns what the driver will ask for: here it lets features take the CPUs there are."""
-    wanted = asked(sweep)
-    if not is_cluster:
-        wanted["features"] = replace(wanted["features"], cpus=min(wanted["features"].cpus, usable_cpus()))
-    return wanted
 
 
 def _satisfied(place: str, wanted: Resources, kinds: list[Kind], other: str) -> Finding:

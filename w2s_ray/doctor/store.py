@@ -130,9 +130,8 @@ def _nearest(root: Path) -> Path:
 
 
 def _unusable(root: str, error: OSError) -> Finding:
-    if isinstance(error, StoreUnavailableError):  # of a bucket: it says itself what to check, for a sweep that stops
-        says, _, mend = str(error.strerror).partition(", then resume")[0].rpartition(". ")
-        return problem("store", says, mend[0].lower() + mend[1:])
+    if isinstance(error, StoreUnavailableError) and error.remedy:  # of a bucket: it says itself what to check
+        return problem("store", error.what, error.remedy[0].lower() + error.remedy[1:])
     if error.errno in _NO_LOCKS:
         return problem("store", f"{root} cannot be locked ({error.strerror})", _MOUNT_WITH_LOCKS)
     otherwise = ("cannot be used", "see whether its disk or mount is well")

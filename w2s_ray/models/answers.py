@@ -6,7 +6,6 @@ answers. Answers that differ in their last token alone, such as 0 and 1, are rea
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import AutoModelForCausalLM
 
-from w2s_ray.models.load import pretrained_arguments, weights_errors
+from w2s_ray.models.load import pretrained
 from w2s_ray.training.batches import by_tokens
 from w2s_ray.training.device import room_on
 
@@ -28,18 +27,9 @@ def load_language_model(folder: Path) -> nn.Module:
     """Loads a decoder with its language model head, on the CPU, in float32 and in eval mode.
 
     Raises:
-        ValueError: the folder holds no such head, as encoders do; or what `load_backbone` refuses.
+        ValueError: the folder holds no such head, as encoders do; or what `pretrained` refuses.
     """
-    model: Any
-    with weights_errors(folder):
-        model, info = AutoModelForCausalLM.from_pretrained(
-            folder,
-            **pretrained_arguments(folder),
-            dtype=torch.float32,
-            attn_implementation="sdpa",
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
+    model, info = pretrained(AutoModelForCausalLM, folder, output_loading_info=True)
     missing = sorted(info["missing_keys"])
     if missing:
         raise ValueError(f"{folder} has no language model head ({missing[0]} is missing); prompting needs a decoder")

@@ -10,8 +10,6 @@ depth that equals the number of layers is the whole model. Weights are float32; 
 """
 
 import importlib.util
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,11 +42,17 @@ class Cut(Protocol):
         """Tokens kept of a text."""
 
 
-@contextmanager
-def weights_errors(folder: Path) -> Iterator[None]:
-    """Turns what safetensors says of weights that are cut short or altered into a ValueError that names the folder."""
+def pretrained(auto_class: Any, folder: Path, **options: Any) -> Any:
+    """Returns what an auto class of transformers reads from `folder`: float32, nothing pickled, none of its code run.
+
+    Raises:
+        ValueError: pickled, damaged or no weights, an adapter, several GGUF files.
+        ImportError: a GGUF file without the packages that read it.
+    """
+    how: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": "sdpa", "trust_remote_code": False}
+    arguments = {**_arguments(folder), **how, **options}
     try:
-        yield
+        return auto_class.from_pretrained(folder, **arguments)
     except SafetensorError as error:
         if "os error" in str(error):
             raise  # the disk's trouble, which may pass
@@ -59,13 +63,10 @@ def load_backbone(folder: Path, depth: int | None = None) -> nn.Module:
     """Loads the network in `folder` on the CPU, in float32 and in eval mode, cut to `depth`.
 
     Raises:
-        ValueError: pickled, damaged or no weights, an adapter, several GGUF files, a depth beyond the layers, an
-            unknown layout of layers.
+        ValueError: what `pretrained` refuses, a depth beyond the layers, an unknown layout of layers.
         ImportError: a GGUF file without the packages that read it.
     """
-    how: Any = {"dtype": torch.float32, "attn_implementation": "sdpa", "trust_remote_code": False}
-    with weights_errors(folder):
-        backbone: Any = AutoModel.from_pretrained(folder, **pretrained_arguments(folder), **how)
+    backbone = pretrained(AutoModel, folder)
     config = backbone.config
     if getattr(config, "is_encoder_decoder", False):
         raise ValueError(f"{folder}: {config.model_type} is an encoder-decoder; name an encoder or a decoder")
@@ -155,7 +156,7 @@ def _layers(backbone: nn.Module) -> tuple[nn.Module, str]:
     return backbone.get_submodule(parent), name
 
 
-def pretrained_arguments(folder: Path) -> dict[str, Any]:
+def _arguments(folder: Path) -> dict[str, Any]:
     """Returns the arguments that make `from_pretrained` read what is in `folder`, and nothing pickled."""
     if (folder / "adapter_config.json").exists():
         # transformers would take the base model from wherever this file says, which no fingerprint covers.

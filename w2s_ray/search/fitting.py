@@ -29,13 +29,18 @@ def asked(sweep: Sweep) -> dict[str, Resources]:
     return wanted | {f"models.{name}": of_one for name, of_one in plan.models.items()}
 
 
+def with_usable_cpus(sweep: Sweep) -> Sweep:
+    """Lets feature extraction take the CPUs there are on this machine, where it asks for more."""
+    features = replace(sweep.resources.features, cpus=min(sweep.resources.features.cpus, usable_cpus()))
+    return replace(sweep, resources=replace(sweep.resources, features=features))
+
+
 def fitted_to_this_machine(sweep: Sweep) -> Sweep:
     """Lets feature extraction take the CPUs there are; anything else that this machine lacks is the user's to mend.
 
     Ray would wait for ever for a CPU or a resource that never comes.
     """
-    features = replace(sweep.resources.features, cpus=min(sweep.resources.features.cpus, usable_cpus()))
-    fitted = replace(sweep, resources=replace(sweep.resources, features=features))
+    fitted = with_usable_cpus(sweep)
     problems = [problem for place, wanted in asked(fitted).items() for problem in _lacking(place, wanted)]
     if problems:
         raise SpecError(problems)

@@ -89,8 +89,6 @@ def _checkpoint(stage: Stage) -> int:
     settings = stage.settings
     if not isinstance(settings, Finetune) or settings.train in AT_ONCE:
         return 0
-    dimensions = dimensions_of(stage.execution.source, stage.execution.revision)
-    if dimensions is None:
-        return 0
-    frozen = _FLOAT * dimensions.parameters_at(settings.model.depth) if settings.train == "lora" else 0
-    return frozen + _MOMENTS * (_weights(stage, 0) or 0)
+    own = _MOMENTS * (_weights(stage, 0) or 0)
+    whole = dimensions_of(stage.execution.source, stage.execution.revision) if settings.train == "lora" else None
+    return own + _FLOAT * whole.parameters_at(settings.model.depth) if whole else own

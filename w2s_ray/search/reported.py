@@ -1,6 +1,5 @@
 """A sweep's report. What it finds missing or damaged in the store is made again first."""
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,27 +12,32 @@ from w2s_ray.search.fresh_seeds import error_of
 from w2s_ray.search.progress import Progress
 from w2s_ray.search.record import COMPLETE, SweepRecord, TrialRecord
 from w2s_ray.search.signals import Leaving
+from w2s_ray.stages.again import read_or_make
 from w2s_ray.stages.artifacts import CURVE, PREDICTIONS
 from w2s_ray.stages.errors import MissingStageError, store_errors
 from w2s_ray.stages.stage import Stage, walk
 
-_TRIES = 3  # to write a report that finds the same stage damaged again and again
+_AGAIN = 2  # making the same stage, for a report that finds it damaged again and again
 
 
 def reported(parts: Parts, record: SweepRecord, progress: Progress, leaving: Leaving) -> Path:
     """Writes the report and returns its folder. What it finds missing or damaged is made again, a few times at most."""
-    folder = record.store.sweep_folder(record.sweep.name) / "report"
-    lost, damaged = Counter[str](), set[str]()
-    while True:
-        _make_missing(parts, record, progress, leaving, set(lost) | damaged)
+    lost = set[str]()
+
+    def write() -> Path:
         try:
             with store_errors(record.store.root, "writing the report"):
-                return write_report(record, folder)
+                return write_report(record, record.store.sweep_folder(record.sweep.name) / "report")
         except MissingStageError as error:
-            lost[error.address] += 1
-            if lost[error.address] == _TRIES:
-                raise
-            damaged |= _damaged(record)
+            lost.add(error.address)
+            raise
+
+    def make() -> None:
+        lost.update(_damaged(record))
+        _make_missing(parts, record, progress, leaving, lost)
+
+    _make_missing(parts, record, progress, leaving, lost)
+    return read_or_make(write, make, _AGAIN)
 
 
 def _damaged(record: SweepRecord) -> set[str]:

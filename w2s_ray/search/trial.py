@@ -15,8 +15,8 @@ from ray import tune
 from w2s_ray.methods import BASELINES, Experiment, Parts, stages_of
 from w2s_ray.redacting import redact_output
 from w2s_ray.spec import Sweep
+from w2s_ray.stages.again import read_or_make
 from w2s_ray.stages.attempts import reason_of, traceback_of
-from w2s_ray.stages.broker import read_or_make
 from w2s_ray.stages.errors import StoreUnavailableError, cause_of
 from w2s_ray.stages.stage import Stage
 from w2s_ray.stages.store import Store

@@ -34,9 +34,7 @@ def watched(on_loss: Callable[[str], None]) -> Iterator[None]:
     over, others = threading.Event(), frozenset(_children())  # such as those of a Ray before
 
     def watch() -> None:
-        node, lost = _started(over, others)
-        if node is not None:
-            lost = _lost(node, over)
+        lost = _lost_at_start(over, others) or _lost(over)
         if lost:
             on_loss(lost)
 
@@ -49,30 +47,31 @@ def watched(on_loss: Callable[[str], None]) -> Iterator[None]:
         thread.join()
 
 
-def _started(over: threading.Event, others: frozenset[psutil.Process]) -> tuple[Any, str | None]:
-    """Waits until Ray is started, or joined; returns its node, or why there will be none.
+def _node() -> Any:
+    """Returns Ray's node of this process; None until it has been started, or was joined."""
+    return getattr(sys.modules.get("ray._private.worker"), "_global_node", None)
+
+
+def _lost_at_start(over: threading.Event, others: frozenset[psutil.Process]) -> str | None:
+    """Waits until Ray is started, or joined; returns why it will not be, None where it is or the block is over.
 
     With Ray 2.60 the start waits 30 s for a raylet that was killed, and now and then for ever.
     """
     began, servers = time.monotonic(), dict[psutil.Process, str]()
-    while not over.wait(_LOOK_AT_START_SECONDS):
-        worker = sys.modules.get("ray._private.worker")
-        node = getattr(worker, "_global_node", None)
-        if node is not None:
-            return node, None
+    while not over.wait(_LOOK_AT_START_SECONDS) and _node() is None:
         new = {child: _name(child) for child in _children() if child not in others}
         servers |= {child: name for child, name in new.items() if name in _SERVERS}
         dead = [name for child, name in servers.items() if not _lives(child)]
         if dead:
-            return None, None if over.wait(_RAYS_OWN_SECONDS) else f"{_ended(dead[0])} Ray's logs: {_LOGS}."
+            return None if over.wait(_RAYS_OWN_SECONDS) else f"{_ended(dead[0])} Ray's logs: {_LOGS}."
         if time.monotonic() - began > _START_SECONDS:
-            return None, f"Ray did not start within {_START_SECONDS:.0f} s; its logs: {_LOGS}."
-    return None, None
+            return f"Ray did not start within {_START_SECONDS:.0f} s; its logs: {_LOGS}."
+    return None
 
 
-def _lost(node: Any, over: threading.Event) -> str | None:
-    """Waits until something of Ray is gone, and returns what; None where the block is over."""
-    seen = time.monotonic()
+def _lost(over: threading.Event) -> str | None:
+    """Waits until something of the Ray that was started is gone, and returns what; None where the block is over."""
+    seen, node = time.monotonic(), _node()
     while not over.wait(_LOOK_SECONDS):
         dead = [name for name, _ in node.dead_processes()]
         if dead:

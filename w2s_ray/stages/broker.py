@@ -8,11 +8,11 @@ as `attempts` says. What it did is in the sweep's `diary`.
 
 import asyncio
 import logging
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import count, takewhile
-from typing import Any, TypeVar
+from typing import Any
 
 import ray
 from ray.exceptions import TaskCancelledError
@@ -21,6 +21,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from w2s_ray.redacting import redact_output
 from w2s_ray.spec import replace as changed
 from w2s_ray.spec.resources import NodeKinds
+from w2s_ray.stages.again import AGAIN
 from w2s_ray.stages.attempts import Attempts, explained, found_no_place, innermost, reason_of
 from w2s_ray.stages.claim import drop_unclaimed
 from w2s_ray.stages.devices import with_gpus
@@ -33,10 +34,7 @@ from w2s_ray.stages.run import run_once, run_warm
 from w2s_ray.stages.stage import ExtractFeatures, Finetune, Stage, walk
 from w2s_ray.stages.store import Store
 
-_AGAIN = 3  # a stage whose inputs are damaged more often than this has a broken disk under it
-
 _log = logging.getLogger("w2s_ray.stages")
-_Read = TypeVar("_Read")
 
 
 class Broker:
@@ -110,7 +108,7 @@ class Broker:
 
     async def _make(self, batch: list[Stage]) -> None:
         """Makes a batch; an input that is found missing or damaged is made again first, a few times at most."""
-        for left in reversed(range(_AGAIN + 1)):
+        for left in reversed(range(AGAIN + 1)):
             try:
                 await self._attempt(batch)
             except Exception as error:
@@ -243,8 +241,7 @@ class Broker:
         # Asked again and again while the stage is made, and a look into a bucket is a request.
         stored = None if address in self._pending else self._store.read(address)
         try:
-            told = self._progress[address]
-            rows = stored.curve() if stored else [told[number] for number in takewhile(told.__contains__, count())]
+            rows = stored.curve() if stored else _without_a_gap(self._progress[address])
         except MissingStageError:
             rows = []  # found damaged and put aside; whoever wants the stage asks for it again
         return [row for row in rows if row["step"] > after]
@@ -309,6 +306,10 @@ class Broker:
         return labels + [f"paused ({reason})" for reason in sorted(set(self._waiting.values()))]
 
 
+def _without_a_gap(rows: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+    return [rows[number] for number in takewhile(rows.__contains__, count())]
+
+
 def _cancel(task: Any) -> None:
     """Cancels a task of Ray, or one of the broker's own."""
     task.cancel() if isinstance(task, asyncio.Future) else ray.cancel(task)
@@ -328,24 +329,6 @@ def _together(stage: Stage) -> Iterable[Stage]:
         for depth in stage.execution.depths:
             if depth != settings.model.depth:
                 yield replace(stage, settings=changed(settings, model=changed(settings.model, depth=depth)))
-
-
-def read_or_make(read: Callable[[], _Read], make: Callable[[], object]) -> _Read:
-    """Returns what `read` returns; while it finds stages missing or damaged, calls `make`, a few times each at most.
-
-    Args:
-        read: reads stages from the store, and changes nothing.
-        make: asks the broker for all of them, and waits.
-    """
-    found = Counter[str]()
-    while True:
-        try:
-            return read()
-        except MissingStageError as error:
-            found[error.address] += 1
-            if found[error.address] > _AGAIN:
-                raise
-            make()
 
 
 def start_broker(store: Store, made_by: str, patience: float = 60.0, kinds: NodeKinds = ()) -> Any:

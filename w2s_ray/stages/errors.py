@@ -47,17 +47,20 @@ class StoreUnavailableError(OSError):
 
     Args:
         number: of the system's error.
-        message: names the folder, what happened and what to do.
+        what: names the folder and what happened.
+        remedy: what to do before the sweep is resumed; empty where `what` says it.
     """
 
-    def __init__(self, number: int, message: str) -> None:
-        super().__init__(number, message)
+    def __init__(self, number: int, what: str, remedy: str = "") -> None:
+        then = "then resume the sweep: what is finished is kept, what was half-written is not."
+        super().__init__(number, f"{what}. {remedy}, {then}" if remedy else what)
+        self.number, self.what, self.remedy = number, what, remedy
 
     def __str__(self) -> str:
         return str(self.args[1])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self.args
+        return type(self), (self.number, self.what, self.remedy)
 
 
 MARKER = ".w2s-store"
@@ -96,11 +99,8 @@ def store_errors(root: Path, doing: str) -> Iterator[None]:
         if number is None or not _is_about(error, number, root):
             raise
         what, remedy = REMEDIES[number]
-        message = (
-            f"the store {root} {what} ({doing}: {os.strerror(number)}). {remedy}, then resume the sweep: "
-            "what is finished is kept, what was half-written is not."
-        )
-        raise StoreUnavailableError(number, message) from error
+        happened = f"the store {root} {what} ({doing}: {os.strerror(number)})"
+        raise StoreUnavailableError(number, happened, remedy) from error
 
 
 def must_exist(root: Path, doing: str) -> None:

@@ -178,11 +178,8 @@ class Objects:
     def _unavailable(self, number: int, what: str, doing: str, error: Exception) -> StoreUnavailableError:
         said = redacted((str(error).splitlines() or [""])[0])[:300]
         names = _KEYS[self.uri.partition(":")[0]]
-        return StoreUnavailableError(
-            number,
-            f"the store {self.uri} {what} ({doing}: {said}). Check the bucket's name, the network and {names}, then "
-            "resume the sweep: what is finished is kept, what was half-written is not.",
-        )
+        remedy = f"Check the bucket's name, the network and {names}"
+        return StoreUnavailableError(number, f"the store {self.uri} {what} ({doing}: {said})", remedy)
 
 
 def in_parallel(do: Callable[[_Item], _Answer], items: Iterable[_Item]) -> list[_Answer]:
